@@ -1,0 +1,1 @@
+//! One whole server without sockets or disk.

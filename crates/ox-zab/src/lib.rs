@@ -1,0 +1,1 @@
+//! Zab, without IO: broadcast in a quorum.
