@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Fills the cache folder with the reference server and the real clients that the compat tests
+# drive: jars (Maven), a Python environment (pip) and the C client (Debian packages).
+# Idempotent: what is there already is left alone. What cannot be had is named, and the tests
+# that need it report themselves skipped; the exit code is 0 all the same.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${OX_CACHE:-$here/../.cache}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+log=$cache/fetch.log
+: >"$log"
+
+missing() { # what, why
+    echo "fetch: $1 not available: $2 (see $log)"
+}
+
+# Runs a step that fills "$cache/$1"; the stamp holds what was asked for, so that a changed
+# version is fetched anew.
+filled() { [ -f "$cache/$1/.stamp" ] && [ "$(cat "$cache/$1/.stamp")" = "$2" ]; }
+stamp() { printf '%s' "$2" >"$cache/$1/.stamp"; }
+
+jars() {
+    local want
+    want=$(cksum <"$here/java/pom.xml")
+    filled jars "$want" && return
+    command -v mvn >/dev/null || { missing "Apache ZooKeeper (jars)" "no mvn in PATH"; return; }
+    echo "fetch: jars of Apache ZooKeeper 3.9.5"
+    rm -rf "$cache/jars"
+    if mvn -B -q -f "$here/java/pom.xml" dependency:copy-dependencies \
+        -DoutputDirectory="$cache/jars" >>"$log" 2>&1; then
+        stamp jars "$want"
+    else
+        rm -rf "$cache/jars"
+        missing "Apache ZooKeeper (jars)" "Maven could not fetch them"
+    fi
+}
+
+venv() {
+    local want
+    want=$(cat "$here/python/requirements.txt")
+    filled venv "$want" && [ -x "$cache/venv/bin/python" ] && return
+    command -v python3 >/dev/null || { missing kazoo "no python3 in PATH"; return; }
+    echo "fetch: kazoo"
+    rm -rf "$cache/venv"
+    if python3 -m venv "$cache/venv" >>"$log" 2>&1 &&
+        "$cache/venv/bin/pip" install -q --disable-pip-version-check \
+            -r "$here/python/requirements.txt" >>"$log" 2>&1; then
+        stamp venv "$want"
+    else
+        rm -rf "$cache/venv"
+        missing kazoo "venv or pip failed"
+    fi
+}
+
+debian() {
+    local packages="zookeeper-bin libzookeeper-mt2 libzookeeper-mt-dev"
+    filled debian "$packages" && return
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null ||
+        { missing "the C client" "not a Debian system"; return; }
+    echo "fetch: the C client"
+    rm -rf "$cache/debian"
+    mkdir -p "$cache/debian/packages"
+    # An old or empty package list is brought up to date once.
+    # shellcheck disable=SC2086 # the list is split on purpose
+    if (cd "$cache/debian/packages" &&
+        { apt-get download $packages || { apt-get update && apt-get download $packages; }; }) \
+        >>"$log" 2>&1; then
+        for package in "$cache"/debian/packages/*.deb; do
+            dpkg -x "$package" "$cache/debian/root" >>"$log" 2>&1 ||
+                { missing "the C client" "dpkg -x failed"; rm -rf "$cache/debian"; return; }
+        done
+        stamp debian "$packages"
+    else
+        rm -rf "$cache/debian"
+        missing "the C client" "apt-get download failed"
+    fi
+}
+
+jars
+venv
+debian

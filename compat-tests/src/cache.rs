@@ -1,0 +1,68 @@
+//! The cache folder that `fetch.sh` fills with reference servers and real clients.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::suite::Skip;
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies one folder below the root")
+        .to_path_buf()
+}
+
+/// The cache folder: `OX_CACHE`, or `.cache` at the root of the repository.
+pub fn folder() -> PathBuf {
+    std::env::var_os("OX_CACHE").map_or_else(|| repository().join(".cache"), PathBuf::from)
+}
+
+/// Class path of Apache ZooKeeper 3.9.5 and of its client and shell; needs a `java` in PATH.
+pub fn jars() -> Result<String, Skip> {
+    needs_command("java")?;
+    let jars = folder().join("jars");
+    if !jars.join(".stamp").exists() {
+        return Err(Skip(format!(
+            "no jars in {}: run compat-tests/fetch.sh",
+            jars.display()
+        )));
+    }
+    Ok(format!("{}/*", jars.display()))
+}
+
+/// The Python of the environment that has kazoo.
+pub fn python() -> Result<PathBuf, Skip> {
+    let python = folder().join("venv/bin/python");
+    if python.exists() {
+        return Ok(python);
+    }
+    Err(Skip(
+        "no kazoo in the cache folder: run compat-tests/fetch.sh".into(),
+    ))
+}
+
+/// Root of the unpacked Debian packages of the C client.
+pub fn debian() -> Result<PathBuf, Skip> {
+    let root = folder().join("debian/root");
+    if root.join("usr/include/zookeeper").exists() {
+        return Ok(root);
+    }
+    Err(Skip(
+        "no C client in the cache folder: run compat-tests/fetch.sh".into(),
+    ))
+}
+
+/// Skips unless the command can be run.
+pub fn needs_command(name: &str) -> Result<(), Skip> {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {name}")])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if found {
+        Ok(())
+    } else {
+        Err(Skip(format!("no {name} in PATH")))
+    }
+}

@@ -1,0 +1,11 @@
+//! What the compat tests share: starting a server, speaking its bytes, counting results.
+//!
+//! Everything here stands on std sockets and its own few lines of codec, not on the crates under
+//! test, so that a mistake made once in the codec cannot hide on both sides of the wire.
+
+pub mod cache;
+pub mod fixtures;
+pub mod server;
+pub mod suite;
+pub mod tree;
+pub mod wire;

@@ -1,0 +1,401 @@
+//! Starts, watches and ends one real server process: Oxkeeper, or Apache ZooKeeper 3.9.5.
+//!
+//! Invariant: a process started here ends with the value that stands for it.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cache;
+use crate::suite::Skip;
+
+/// How long a server may take from its start to its first `srvr` with a mode.
+const START: Duration = Duration::from_secs(60);
+/// The promise of a clean stop (SIGTERM).
+const STOP: Duration = Duration::from_secs(10);
+/// Pause between two looks at another process; there is nothing to wait on.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Which implementation a test drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The binary under test: `OXKEEPER_BIN`, or `target/release/oxkeeper`.
+    Oxkeeper,
+    /// Apache ZooKeeper 3.9.5 from the cache folder.
+    Apache,
+}
+
+impl Kind {
+    /// Oxkeeper, unless `OX_SERVER=apache` asks to try the tests themselves on the real server.
+    pub fn under_test() -> Self {
+        match std::env::var("OX_SERVER").as_deref() {
+            Ok("apache") => Self::Apache,
+            _ => Self::Oxkeeper,
+        }
+    }
+
+    /// For the head line of a suite.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Oxkeeper => format!("oxkeeper ({})", oxkeeper_binary().display()),
+            Self::Apache => "Apache ZooKeeper 3.9.5".to_owned(),
+        }
+    }
+}
+
+/// The binary under test.
+pub fn oxkeeper_binary() -> PathBuf {
+    std::env::var_os("OXKEEPER_BIN").map_or_else(
+        || cache::repository().join("target/release/oxkeeper"),
+        PathBuf::from,
+    )
+}
+
+/// Everything a start needs; the same value can start a server again and again on its data.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    kind: Kind,
+    home: PathBuf,
+    lines: Vec<(String, String)>,
+    properties: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
+}
+
+/// What a server said when it did not start.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its exit code, if it was not ended by a signal.
+    pub code: Option<i32>,
+    /// All it wrote to standard output and error.
+    pub log: String,
+}
+
+impl Setup {
+    /// A server with its files below `home`: `zoo.cfg`, `server.log` and, unless a later `line`
+    /// says otherwise, `home/data` as dataDir. All four-letter words are allowed.
+    pub fn new(kind: Kind, home: &Path) -> Self {
+        fs::create_dir_all(home).expect("the server's folder can be made");
+        let setup = Self {
+            kind,
+            home: home.to_path_buf(),
+            lines: Vec::new(),
+            properties: Vec::new(),
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        };
+        let setup = setup
+            .line("tickTime", "2000")
+            .line("maxClientCnxns", "0")
+            .line("4lw.commands.whitelist", "*")
+            .line("admin.enableServer", "false");
+        let data = home.join("data");
+        setup.line("dataDir", &data.display().to_string())
+    }
+
+    /// The same files with another implementation.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Sets a key of zoo.cfg.
+    #[must_use]
+    pub fn line(mut self, key: &str, value: &str) -> Self {
+        self.lines.retain(|(known, _)| known != key);
+        self.lines.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets a Java system property.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.retain(|(known, _)| known != name);
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts words in front of the server's command (`prlimit`, ...), which must exec it.
+    #[must_use]
+    pub fn wrapper(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// The folder of this server's files.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The value of a key as set so far.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.lines
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Where snapshots lie.
+    pub fn snapshots(&self) -> PathBuf {
+        PathBuf::from(self.value("dataDir").expect("new() sets it")).join("version-2")
+    }
+
+    /// Starts the server and waits until it serves; panics with its log if it does not.
+    #[track_caller]
+    pub fn start(&self) -> Result<Server, Skip> {
+        Ok(self.try_start()?.unwrap_or_else(|refused| {
+            panic!(
+                "the server did not start (exit code {:?}):\n{}",
+                refused.code, refused.log
+            )
+        }))
+    }
+
+    /// Starts the server and waits until it serves or has ended.
+    #[track_caller]
+    pub fn try_start(&self) -> Result<Result<Server, Refused>, Skip> {
+        let mut server = self.spawn()?;
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = server.child.try_wait().expect("our own child") {
+                return Ok(Err(Refused {
+                    code: status.code(),
+                    log: server.log(),
+                }));
+            }
+            if server
+                .four_letter_word("srvr")
+                .is_ok_and(|text| text.contains("Mode:"))
+            {
+                return Ok(Ok(server));
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not serving after {START:?}:\n{}",
+                server.log()
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Starts the server without waiting for it.
+    #[track_caller]
+    pub fn spawn(&self) -> Result<Server, Skip> {
+        let port = free_port();
+        let config = self.home.join("zoo.cfg");
+        let mut text = String::new();
+        for (key, value) in &self.lines {
+            writeln!(text, "{key}={value}").expect("a String takes all");
+        }
+        if self.value("clientPort").is_none() {
+            writeln!(text, "clientPort={port}\nclientPortAddress=127.0.0.1").expect("as above");
+        }
+        fs::write(&config, text).expect("zoo.cfg can be written");
+        let log_path = self.home.join("server.log");
+        let log = File::create(&log_path).expect("server.log can be made");
+        let mut words = self.wrapper.clone();
+        match self.kind {
+            Kind::Oxkeeper => {
+                let binary = oxkeeper_binary();
+                assert!(
+                    binary.exists(),
+                    "no {}: cargo build --release -p ox-cli, or set OXKEEPER_BIN",
+                    binary.display()
+                );
+                words.extend([binary.display().to_string(), "serve".into()]);
+                words.extend(
+                    self.properties
+                        .iter()
+                        .map(|(name, value)| format!("-D{name}={value}")),
+                );
+            }
+            Kind::Apache => {
+                let logback = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/logback.xml");
+                words.extend(
+                    [
+                        "java",
+                        "-Xmx512m",
+                        "-XX:+UseSerialGC",
+                        "-XX:TieredStopAtLevel=1",
+                    ]
+                    .map(str::to_owned),
+                );
+                words.push(format!("-Dlogback.configurationFile={}", logback.display()));
+                words.push("-Dzookeeper.admin.enableServer=false".into());
+                words.push("-Dfile.encoding=UTF-8".into());
+                words.extend(
+                    self.properties
+                        .iter()
+                        .map(|(name, value)| format!("-D{name}={value}")),
+                );
+                words.extend(["-cp".into(), cache::jars()?]);
+                words.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
+            }
+        }
+        words.push(config.display().to_string());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.home)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file handle can be copied"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", words[0]));
+        let port = self
+            .value("clientPort")
+            .map_or(port, |text| text.parse().expect("a port"));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok(Server {
+            child,
+            address,
+            log_path,
+        })
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    log_path: PathBuf,
+}
+
+impl Server {
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `127.0.0.1:port`, as clients want it.
+    pub fn connect_string(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All it has logged so far.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(&self.log_path).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The answer to a four-letter word.
+    pub fn four_letter_word(&self, word: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(word.as_bytes())?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The last zxid as `srvr` shows it.
+    pub fn last_zxid(&self) -> i64 {
+        let text = self.four_letter_word("srvr").expect("srvr is answered");
+        let hex = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Zxid: 0x"))
+            .unwrap_or_else(|| panic!("no Zxid in srvr:\n{text}"));
+        i64::from_str_radix(hex.trim(), 16).expect("a hexadecimal zxid")
+    }
+
+    /// Resident memory of the process that is not a file's, in bytes.
+    pub fn anonymous_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = fs::read_to_string(&path).expect("the server runs");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .expect("Linux has it");
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse()
+            .expect("a number");
+        kib * 1024
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGTERM, and then the exit code; panics if it takes longer than a clean stop may.
+    #[track_caller]
+    pub fn terminate(self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        let (status, log) = self.wait(STOP);
+        assert!(
+            status.is_some(),
+            "still there {STOP:?} after SIGTERM:\n{log}"
+        );
+        status.and_then(|status| status.code())
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a pid");
+        kill_process(pid, signal).expect("our own child");
+    }
+
+    /// Waits for the process to end by itself: its status, if it did, and its log.
+    pub fn wait(mut self, patience: Duration) -> (Option<ExitStatus>, String) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.child.try_wait().expect("our own child");
+            if status.is_some() || Instant::now() >= deadline {
+                return (status, self.log());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn end(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,65 @@
+//! A whole tree read over the wire, to be compared with what it should be.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{Client, Fields, Record, Stat, op};
+
+/// All a client can see of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Null and empty are different.
+    pub data: Option<Vec<u8>>,
+    /// As on the wire.
+    pub stat: Stat,
+    /// Entries of (perms, scheme, id).
+    pub acl: Vec<(i32, String, String)>,
+}
+
+/// All nodes by path; the server must let this client read everything (skipACL).
+#[track_caller]
+pub fn read(client: &mut Client) -> BTreeMap<String, Node> {
+    let mut nodes = BTreeMap::new();
+    let mut paths = vec!["/".to_owned()];
+    while let Some(path) = paths.pop() {
+        let (data, stat) = client
+            .get(&path)
+            .unwrap_or_else(|| panic!("{path} is gone"));
+        let acl = Record(&client.ok(op::GET_ACL, &Fields::new().string(&path)).body).acl();
+        let prefix = if path == "/" { "" } else { path.as_str() };
+        paths.extend(
+            client
+                .children(&path)
+                .iter()
+                .map(|name| format!("{prefix}/{name}")),
+        );
+        nodes.insert(path, Node { data, stat, acl });
+    }
+    nodes
+}
+
+/// Panics with the paths that differ and how, if any do.
+#[track_caller]
+pub fn compare(what: &str, found: &BTreeMap<String, Node>, expected: &BTreeMap<String, Node>) {
+    let mut differences = Vec::new();
+    for (path, node) in expected {
+        match found.get(path) {
+            None => differences.push(format!("{path}: missing")),
+            Some(other) if other != node => {
+                differences.push(format!(
+                    "{path}:\n   found    {other:?}\n   expected {node:?}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
+        differences.push(format!("{path}: should not be there"));
+    }
+    assert!(
+        differences.is_empty(),
+        "{what}: {} of {} nodes differ:\n{}",
+        differences.len(),
+        expected.len(),
+        differences[..differences.len().min(20)].join("\n")
+    );
+}
