@@ -47,15 +47,14 @@ impl SessionTracker {
         if self.touch(id, None, now) || self.sessions.contains_key(&id) {
             return;
         }
-        let expires = Some(self.wait(id, timeout_ms, now));
-        self.sessions.insert(
-            id,
-            Session {
-                granted_ms: timeout_ms,
-                timeout_ms,
-                expires,
-            },
-        );
+        let expires = bucket(self.tick_ms, timeout_ms, now);
+        self.enter(id, expires);
+        let session = Session {
+            granted_ms: timeout_ms,
+            timeout_ms,
+            expires: Some(expires),
+        };
+        self.sessions.insert(id, session);
     }
 
     /// Gives a session its timeout again, or the one that was negotiated anew. False, and nothing
