@@ -356,3 +356,60 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     })
     .skip(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ClientId = ClientId(0);
+    const B: ClientId = ClientId(1);
+
+    #[test]
+    fn the_number_of_a_forgotten_path_is_used_again() {
+        let mut table = Table::new(0);
+        for path in ["/a", "/b", "/c"] {
+            table.add(A, path, Modes::STANDARD);
+            table.fire(
+                path,
+                &mut Heard {
+                    trigger: 1,
+                    last: Vec::new(),
+                },
+                &mut |_| (),
+            );
+        }
+        assert_eq!(
+            (table.paths.len(), table.free.len(), table.paths()),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn ancestors_are_walked_only_while_somebody_watches_recursively() {
+        let mut table = Table::new(0);
+        table.add(A, "/", Modes::RECURSIVE);
+        table.add(A, "/", Modes::RECURSIVE);
+        table.add(B, "/", Modes::STANDARD);
+        table.add(B, "/", Modes::RECURSIVE);
+        assert_eq!(table.recursive, 2);
+        table.remove(A, "/", Modes::STANDARD);
+        table.remove(A, "/", Modes::ALL);
+        assert_eq!(table.recursive, 1);
+        table.remove_client(B);
+        assert_eq!(table.recursive, 0);
+    }
+
+    #[test]
+    fn a_path_costs_less_than_a_cache_line_and_a_watch_four_bytes_each_way() {
+        assert!(size_of::<Watched>() <= 56);
+        assert_eq!((size_of::<ClientId>(), size_of::<Held>()), (4, 4));
+    }
+
+    #[test]
+    fn the_paths_above_are_found_nearest_first() {
+        let above = |path| ancestors(path).collect::<Vec<_>>();
+        assert_eq!(above("/a/b/c"), ["/a/b", "/a", "/"]);
+        assert_eq!(above("/a"), ["/"]);
+        assert_eq!(above("/"), [""; 0]);
+    }
+}
