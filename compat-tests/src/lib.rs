@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod fixtures;
 pub mod server;
+pub mod state;
 pub mod suite;
 pub mod tree;
 pub mod wire;
