@@ -1,0 +1,4 @@
+//! The server: configuration, sockets, disk, tasks.
+
+pub mod config;
+pub mod logging;
