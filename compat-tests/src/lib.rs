@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod fixtures;
+pub mod load;
 pub mod server;
 pub mod state;
 pub mod suite;

@@ -19,6 +19,8 @@ use crate::suite::Skip;
 const START: Duration = Duration::from_secs(60);
 /// The promise of a clean stop (SIGTERM).
 const STOP: Duration = Duration::from_secs(10);
+/// A starting Apache server may accept a connection and then forget it: ask again soon.
+const PROBE: Duration = Duration::from_millis(500);
 /// Pause between two looks at another process; there is nothing to wait on.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -106,6 +108,16 @@ impl Setup {
         self
     }
 
+    /// The same server with its own files in another folder; dataDir stays.
+    #[must_use]
+    pub fn at(&self, home: &Path) -> Self {
+        fs::create_dir_all(home).expect("the server's folder can be made");
+        Self {
+            home: home.to_path_buf(),
+            ..self.clone()
+        }
+    }
+
     /// Sets a key of zoo.cfg.
     #[must_use]
     pub fn line(mut self, key: &str, value: &str) -> Self {
@@ -178,7 +190,7 @@ impl Setup {
                 }));
             }
             if server
-                .four_letter_word("srvr")
+                .ask("srvr", PROBE)
                 .is_ok_and(|text| text.contains("Mode:"))
             {
                 return Ok(Ok(server));
@@ -261,6 +273,7 @@ impl Setup {
             .map_or(port, |text| text.parse().expect("a port"));
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Server {
+            kind: self.kind,
             child,
             address,
             log_path,
@@ -280,6 +293,7 @@ fn free_port() -> u16 {
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
+    kind: Kind,
     child: Child,
     address: SocketAddr,
     log_path: PathBuf,
@@ -309,8 +323,12 @@ impl Server {
 
     /// The answer to a four-letter word.
     pub fn four_letter_word(&self, word: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        self.ask(word, Duration::from_secs(10))
+    }
+
+    fn ask(&self, word: &str, patience: Duration) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
         stream.write_all(word.as_bytes())?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;

@@ -124,8 +124,10 @@ const DEVIATIONS: &[(&str, Instead)] = &[
 ];
 
 /// Directories that load with a warning: name, and what its line must hold.
-const WARNS: &[(&str, &str)] =
-    &[("d-torn/zeros-whole-record-hole", "log.f"), ("d-torn/digest-mismatch", "igest")];
+const WARNS: &[(&str, &str)] = &[
+    ("d-torn/zeros-whole-record-hole", "log.f"),
+    ("d-torn/digest-mismatch", "igest"),
+];
 
 fn main() -> ExitCode {
     suite::main(

@@ -1,0 +1,188 @@
+//! Writers that pipeline requests until the server dies, and what must be there afterwards.
+//!
+//! Each writer has its own folder and sends a fixed sequence of writes over one connection. A
+//! connection's writes are executed in order, so after any crash its folder must look as after
+//! some first part of the sequence: no shorter than what was acknowledged, no longer than what
+//! was sent. That catches a lost write, a reordered one, and a multi done by half.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use crate::wire::{Client, Fields, op};
+
+/// Requests a writer keeps in flight.
+const WINDOW: usize = 32;
+
+/// Writers at work.
+pub struct Load {
+    writers: Vec<JoinHandle<Written>>,
+}
+
+/// What one writer did before its connection broke.
+#[derive(Clone, Debug)]
+pub struct Written {
+    folder: String,
+    acknowledged: usize,
+    sent: usize,
+    /// The highest zxid a reply carried.
+    pub zxid: i64,
+}
+
+/// The contents of a writer's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    names: BTreeSet<String>,
+    /// Of the node `counter`: its data, and how often it was set.
+    counter: (Vec<u8>, i32),
+}
+
+impl Load {
+    /// Starts writers, each with a new folder below `/`; `run` makes the names unique.
+    #[track_caller]
+    pub fn start(address: SocketAddr, run: usize, writers: usize) -> Self {
+        let writers = (0..writers).map(|writer| {
+            let folder = format!("/load-{run}-{writer}");
+            let mut client = Client::connect(address);
+            client.create(&folder, b"", 0);
+            client.create(&format!("{folder}/counter"), b"", 0);
+            thread::spawn(move || write(client, folder))
+        });
+        Self {
+            writers: writers.collect(),
+        }
+    }
+
+    /// Waits for all connections to break: kill the server first.
+    pub fn finish(self) -> Vec<Written> {
+        self.writers
+            .into_iter()
+            .map(|writer| writer.join().expect("a writer panicked"))
+            .collect()
+    }
+}
+
+fn write(mut client: Client, folder: String) -> Written {
+    let mut written = Written {
+        folder,
+        acknowledged: 0,
+        sent: 0,
+        zxid: 0,
+    };
+    loop {
+        while written.sent < written.acknowledged + WINDOW {
+            let (opcode, body) = request(&written.folder, written.sent);
+            client.send(opcode, &body);
+            written.sent += 1;
+        }
+        match client.reply() {
+            Ok(reply) => {
+                assert_eq!(
+                    reply.error, 0,
+                    "write {} of {}",
+                    written.acknowledged, written.folder
+                );
+                written.acknowledged += 1;
+                written.zxid = reply.zxid;
+            }
+            Err(_) => return written,
+        }
+    }
+}
+
+/// The write at a place of the sequence: creates, a set, a delete, a multi.
+fn request(folder: &str, index: usize) -> (i32, Fields) {
+    match index % 8 {
+        5 => {
+            let data = index.to_string();
+            let path = format!("{folder}/counter");
+            (
+                op::SET_DATA,
+                Fields::new()
+                    .string(&path)
+                    .buffer(Some(data.as_bytes()))
+                    .int(-1),
+            )
+        }
+        6 => {
+            let path = format!("{folder}/n{}", index - 3);
+            (op::DELETE, Fields::new().string(&path).int(0))
+        }
+        7 => {
+            let part =
+                |name: &str| {
+                    Fields::new().int(op::CREATE).boolean(false).int(-1).raw(
+                        &crate::wire::create(&format!("{folder}/m{index}{name}"), b"multi", 0).0,
+                    )
+                };
+            let end = Fields::new().int(-1).boolean(true).int(-1);
+            (op::MULTI, part("a").raw(&part("b").0).raw(&end.0))
+        }
+        _ => (
+            op::CREATE,
+            crate::wire::create(&format!("{folder}/n{index}"), &[b'x'; 100], 0),
+        ),
+    }
+}
+
+impl Contents {
+    fn after_one_more(&mut self, index: usize) {
+        match index % 8 {
+            5 => self.counter = (index.to_string().into_bytes(), self.counter.1 + 1),
+            6 => {
+                self.names.remove(&format!("n{}", index - 3));
+            }
+            7 => {
+                self.names.insert(format!("m{index}a"));
+                self.names.insert(format!("m{index}b"));
+            }
+            _ => {
+                self.names.insert(format!("n{index}"));
+            }
+        }
+    }
+}
+
+impl Written {
+    /// How many writes were acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged
+    }
+
+    /// Panics unless the folder looks as after a first part of the sequence that is neither
+    /// shorter than what was acknowledged nor longer than what was sent.
+    #[track_caller]
+    pub fn check(&self, client: &mut Client) {
+        let mut found = Contents::default();
+        found.names = client.children(&self.folder).into_iter().collect();
+        assert!(found.names.remove("counter"), "{}: no counter", self.folder);
+        let (data, stat) = client
+            .get(&format!("{}/counter", self.folder))
+            .expect("just seen");
+        found.counter = (data.unwrap_or_default(), stat.version);
+
+        let mut wanted = Contents::default();
+        (0..self.acknowledged).for_each(|index| wanted.after_one_more(index));
+        let mut candidates = vec![wanted.clone()];
+        for index in self.acknowledged..self.sent {
+            wanted.after_one_more(index);
+            candidates.push(wanted.clone());
+        }
+        if !candidates.contains(&found) {
+            let least = &candidates[0];
+            panic!(
+                "{}: {} acknowledged, {} sent; lost {:?}, counter {:?}, at least {:?} expected",
+                self.folder,
+                self.acknowledged,
+                self.sent,
+                least
+                    .names
+                    .difference(&found.names)
+                    .take(10)
+                    .collect::<Vec<_>>(),
+                found.counter,
+                least.counter,
+            );
+        }
+    }
+}
