@@ -1,0 +1,41 @@
+//! The transaction log and the snapshots, in Apache ZooKeeper's formats, durable.
+//!
+//! What this crate promises: a record whose [`Log::sync`] returned is found again by [`replay`]
+//! after any crash, a file that Java ZooKeeper wrote is read as Java reads it or refused with its
+//! name and the offset, and whatever is written here Java can read. After the first failed write
+//! or sync a [`Log`] answers every call with an error: what the disk holds is then unknown, and
+//! only a restart finds out.
+//!
+//! Source: storage.md; the choice of system calls is design-measurements.md chapters 1 and 6.
+
+mod bound;
+mod dirs;
+mod error;
+mod format;
+mod log;
+mod mapped;
+mod purge;
+mod reader;
+mod replay;
+mod scan;
+mod segment;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+mod zero_ahead;
+
+pub use dirs::{DataDirs, DirError, DirLock};
+pub use error::IoFailure;
+pub use format::{Compression, log_name, parse_log_name};
+pub use log::{Log, LogConfig, LogError, SyncReport};
+pub use purge::{MIN_RETAIN, PurgeError, purge};
+pub use replay::{
+    Damage, EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay,
+};
+pub use snapshot::{
+    ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
+    SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,
+};
+
+/// The error of what a caller does with records or images that are handed to it.
+pub type CallerError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,185 @@
+//! Writes a snapshot under a temporary name and gives it its own only when it is durable.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use flate2::write::GzEncoder;
+use ox_proto::Zxid;
+use simd_adler32::Adler32;
+
+use super::read::SnapshotDigest;
+use super::snappy::SnappyWriter;
+use super::{SEAL_TEXT, SnapshotError, SnapshotFile, by_name};
+use crate::DataDirs;
+use crate::error::{Doing, IoFailure};
+use crate::format::{Compression, SNAPSHOT_MAGIC, header, snapshot_name, sync_dir};
+
+/// Begins the names of snapshots that are not whole yet; Java does not take them for snapshots.
+pub(crate) const TEMPORARY: &str = "tmp.snapshot.";
+
+/// A snapshot is synced every so many bytes, so that the log beside it never waits for all of it.
+const SYNC_EVERY: usize = 8 << 20;
+
+/// What Java writes as the database id of a snapshot.
+const DBID: i64 = -1;
+
+/// A snapshot being written. Dropped before [`SnapshotWriter::finish`], it leaves nothing behind.
+pub struct SnapshotWriter {
+    dirs: DataDirs,
+    target: SnapshotFile,
+    temporary: Temporary,
+    output: Output,
+    checksum: Adler32,
+}
+
+impl SnapshotWriter {
+    /// Begins a snapshot; `zxid` is the last transaction applied so far.
+    pub fn create(
+        dirs: &DataDirs,
+        zxid: Zxid,
+        compression: Compression,
+    ) -> Result<Self, SnapshotError> {
+        let name = snapshot_name(zxid, compression);
+        let temporary = Temporary(dirs.snap.join(format!("tmp.{name}")));
+        let file = File::create(&temporary.0).doing("create", &temporary.0)?;
+        let output = Output::new(file, compression).doing("write", &temporary.0)?;
+        let mut writer = Self {
+            dirs: dirs.clone(),
+            target: SnapshotFile {
+                path: dirs.snap.join(name),
+                zxid,
+                compression,
+            },
+            temporary,
+            output,
+            checksum: Adler32::new(),
+        };
+        writer.write(&header(SNAPSHOT_MAGIC, DBID))?;
+        Ok(writer)
+    }
+
+    /// Writes the next part of the image.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.checksum.write(bytes);
+        let written = self.output.as_write().write_all(bytes);
+        Ok(written.doing("write", &self.temporary.0)?)
+    }
+
+    /// Ends the snapshot behind a complete image: what is on disk under its name is then all of
+    /// it. `digest_zxid` is the last transaction applied when `digest`, of the whole tree, was
+    /// taken. Other spellings of the same snapshot are deleted.
+    pub fn finish(
+        mut self,
+        digest_zxid: Zxid,
+        digest: i64,
+        last_zxid: Zxid,
+    ) -> Result<SnapshotFile, SnapshotError> {
+        self.seal()?;
+        self.write(&digest_zxid.0.to_be_bytes())?;
+        self.write(&SnapshotDigest::VERSION.to_be_bytes())?;
+        self.write(&digest.to_be_bytes())?;
+        self.seal()?;
+        self.write(&last_zxid.0.to_be_bytes())?;
+        self.seal()?;
+
+        let (temporary, target) = (&self.temporary.0, &self.target);
+        let file = self.output.finish().doing("write", temporary)?;
+        file.sync_all().doing("sync", temporary)?;
+        fs::rename(temporary, &target.path).doing("rename", temporary)?;
+        sync_dir(&self.dirs.snap).doing("sync", &self.dirs.snap)?;
+        remove_other_spellings(&self.dirs, target)?;
+        Ok(self.target)
+    }
+
+    fn seal(&mut self) -> Result<(), SnapshotError> {
+        let checksum = i64::from(self.checksum.finish());
+        self.write(&checksum.to_be_bytes())?;
+        self.write(&SEAL_TEXT)
+    }
+}
+
+impl SnapshotDigest {
+    /// The digests that we write.
+    const VERSION: i32 = 2;
+}
+
+/// Of two snapshots of one zxid Java takes whichever the folder lists first.
+fn remove_other_spellings(dirs: &DataDirs, kept: &SnapshotFile) -> Result<(), IoFailure> {
+    for other in by_name(dirs)? {
+        if other.zxid == kept.zxid && other.path != kept.path {
+            fs::remove_file(&other.path).doing("delete", &other.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that goes when this does, unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = ?self.0, %error, "cannot delete a temporary file");
+            }
+            _ => {}
+        }
+    }
+}
+
+enum Output {
+    Plain(BufWriter<Paced>),
+    Gz(GzEncoder<BufWriter<Paced>>),
+    Snappy(Box<SnappyWriter<BufWriter<Paced>>>),
+}
+
+impl Output {
+    fn new(file: File, compression: Compression) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(256 << 10, Paced { file, unsynced: 0 });
+        Ok(match compression {
+            Compression::None => Self::Plain(file),
+            Compression::Gz => Self::Gz(GzEncoder::new(file, flate2::Compression::default())),
+            Compression::Snappy => Self::Snappy(Box::new(SnappyWriter::new(file)?)),
+        })
+    }
+
+    fn as_write(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Plain(output) => output,
+            Self::Gz(output) => output,
+            Self::Snappy(output) => output,
+        }
+    }
+
+    fn finish(self) -> io::Result<File> {
+        let output = match self {
+            Self::Plain(output) => output,
+            Self::Gz(output) => output.finish()?,
+            Self::Snappy(output) => output.finish()?,
+        };
+        Ok(output.into_inner()?.file)
+    }
+}
+
+/// A file that is synced every [`SYNC_EVERY`] bytes.
+struct Paced {
+    file: File,
+    unsynced: usize,
+}
+
+impl Write for Paced {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.unsynced += length;
+        if self.unsynced >= SYNC_EVERY {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
