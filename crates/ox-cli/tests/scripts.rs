@@ -1,0 +1,231 @@
+//! The scripts in `bin/`, run as operators and their tools run them (operations.md 2.2, 2.3).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The directories of one installation, and the variables its scripts are run with.
+struct Installation {
+    root: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Installation {
+    fn new(config: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["conf", "data", "logs"] {
+            fs::create_dir(root.path().join(directory)).unwrap();
+        }
+        let text = config.replace("{root}", &root.path().display().to_string());
+        fs::write(root.path().join("conf/zoo.cfg"), text).unwrap();
+        Self {
+            root,
+            variables: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin");
+        Command::new(bin.join(script))
+            .args(arguments)
+            .env_remove("JVMFLAGS")
+            .env_remove("SERVER_JVMFLAGS")
+            .env("OXKEEPER_BIN", env!("CARGO_BIN_EXE_oxkeeper"))
+            .env("ZOOCFGDIR", self.path("conf"))
+            .env("ZOO_LOG_DIR", self.path("logs"))
+            .env("USER", "operator")
+            .env("HOSTNAME", "machine")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a verb of `zkServer.sh` and compares what it prints, with `{root}` for the directory.
+    #[track_caller]
+    fn check(&self, arguments: &[&str], code: i32, stdout: &str) {
+        let output = self.run("zkServer.sh", arguments);
+        let root = self.root.path().display().to_string();
+        let out = String::from_utf8(output.stdout)
+            .unwrap()
+            .replace(&root, "{root}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (out.trim_end(), output.status.code()),
+            (stdout, Some(code)),
+            "stderr: {err}"
+        );
+        assert!(err.contains("Using config: "), "{err}");
+    }
+}
+
+#[test]
+fn the_command_line_is_printed_with_what_the_variables_add() {
+    let command = format!("{} serve", env!("CARGO_BIN_EXE_oxkeeper"));
+    let plain = Installation::new("dataDir={root}/data\n");
+    plain.check(
+        &["print-cmd"],
+        0,
+        &format!("{command} {{root}}/conf/zoo.cfg"),
+    );
+    plain.check(
+        &["print-cmd", "other.cfg"],
+        0,
+        &format!("{command} {{root}}/conf/other.cfg"),
+    );
+    plain.check(
+        &["print-cmd", "/etc/other.cfg"],
+        0,
+        &format!("{command} /etc/other.cfg"),
+    );
+    plain.check(
+        &["--config", "/", "print-cmd"],
+        0,
+        &format!("{command} //zoo.cfg"),
+    );
+    let strict = plain
+        .variable("ZOO_DATADIR_AUTOCREATE_DISABLE", "1")
+        .variable("ZOOCFG", "a.cfg");
+    let flag = "-Dzookeeper.datadir.autocreate=false";
+    strict.check(
+        &["print-cmd"],
+        0,
+        &format!("{command} {flag} {{root}}/conf/a.cfg"),
+    );
+}
+
+#[test]
+fn an_unknown_verb_prints_the_usage_and_ends_with_0() {
+    let output = Installation::new("").run("zkServer.sh", &["fly"]);
+    assert_eq!(output.status.code(), Some(0));
+    let usage = "{start|start-foreground|stop|version|restart|status|print-cmd}";
+    assert!(String::from_utf8(output.stderr).unwrap().contains(usage));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_version_is_the_binarys() {
+    let output = Installation::new("").run("zkServer.sh", &["version"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("Apache ZooKeeper, version 3.9.5 "),
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_to_stop_is_no_failure() {
+    Installation::new("dataDir={root}/data\n").check(
+        &["stop"],
+        0,
+        "Stopping zookeeper ... no zookeeper to stop (could not find file \
+         {root}/data/zookeeper_server.pid)",
+    );
+}
+
+#[test]
+fn a_server_that_refuses_its_file_has_failed_to_start() {
+    let bad = Installation::new("dataDir={root}/data\nclientPort=x\n");
+    bad.check(&["start"], 1, "Starting zookeeper ... FAILED TO START");
+    assert!(!bad.path("data/zookeeper_server.pid").exists());
+    let log = bad.path("logs/zookeeper-operator-server-machine.out");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains("zoo.cfg:2: clientPort: For input string: \"x\""),
+        "{log}"
+    );
+    bad.check(
+        &["start", "missing.cfg"],
+        1,
+        "Starting zookeeper ... FAILED TO START",
+    );
+}
+
+#[test]
+fn missing_directories_end_the_start_if_they_may_not_be_made() {
+    let strict = Installation::new("dataDir={root}/data\nclientPort=2181\n")
+        .variable("ZOO_DATADIR_AUTOCREATE_DISABLE", "1");
+    strict.check(
+        &["start"],
+        1,
+        "Starting zookeeper ... ZooKeeper data directory is missing at {root}/data fix the path \
+         or run initialize",
+    );
+}
+
+#[test]
+fn the_shell_files_of_the_conf_directory_are_sourced() {
+    let bad = Installation::new("dataDir={root}/data\nclientPort=2181\n");
+    fs::write(
+        bad.path("conf/java.env"),
+        "JVMFLAGS=\"$JVMFLAGS -Dzookeeper.ssl.a=b\"\n",
+    )
+    .unwrap();
+    fs::write(
+        bad.path("conf/zookeeper-env.sh"),
+        "ZOO_LOG4J_PROP=ERROR,CONSOLE\nJVMFLAGS=-Xmx1g\n",
+    )
+    .unwrap();
+    let output = bad.run("zkServer.sh", &["start-foreground"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        stdout.contains("JVMFLAGS: zookeeper.ssl.a: TLS is not supported yet"),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("WARN"), "{stdout}");
+}
+
+#[test]
+fn status_looks_for_the_port_where_the_server_does() {
+    let failure = |port: u16, address: &str| {
+        format!(
+            "Client port found: {port}. Client address: {address}. Client SSL: false.\nError \
+             contacting service. It is probably not running."
+        )
+    };
+    // Ports below 1024 that nothing serves here.
+    for (config, port, address) in [
+        ("clientPort=9", 9, "localhost"),
+        ("clientPort : 9\nclientPortAddress=0.0.0.0", 9, "localhost"),
+        ("clientPort=9\nclientPortAddress=127.0.0.1", 9, "127.0.0.1"),
+        ("server.1=h:2888:3888;9", 9, "localhost"),
+        (
+            "server.1=h:2888:3888:participant;127.0.0.1:9",
+            9,
+            "127.0.0.1",
+        ),
+        ("server.1=h:2888:3888;[::1]:9", 9, "::1"),
+    ] {
+        let config = format!("dataDir={{root}}/data\n{config}\n");
+        Installation::new(&config).check(&["status"], 1, &failure(port, address));
+    }
+    let named = Installation::new("dataDir={root}/data\nserver.1=h:1:2;8\nserver.4=i:1:2;9\n");
+    fs::write(named.path("data/myid"), "4\n").unwrap();
+    named.check(&["status"], 1, &failure(9, "localhost"));
+}
+
+#[test]
+fn cleanup_takes_the_directories_from_the_file() {
+    let place = Installation::new("dataDir={root}/data\ndataLogDir={root}/log\n");
+    for directory in ["data/version-2", "log/version-2"] {
+        fs::create_dir_all(place.path(directory)).unwrap();
+    }
+    let output = place.run("zkCleanup.sh", &["-n", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = place.run("zkCleanup.sh", &["-n", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("count should be greater than or equal to 3"),
+        "{stderr}"
+    );
+}
