@@ -1,1 +1,27 @@
 //! One whole server without sockets or disk.
+//!
+//! [`Database`] is what clients see: the tree, the sessions and the watches. [`Core`] is what
+//! changes it: it prepares requests, has them logged, commits and applies them, and forms the
+//! answers. Time, randomness and the disk's completion are inputs. Source: client-protocol.md,
+//! quorum.md chapter 10.
+
+mod acl;
+mod auth;
+mod core;
+mod database;
+mod events;
+mod lane;
+mod pending;
+mod prep;
+mod read;
+mod reaper;
+mod reply;
+mod request;
+mod settings;
+
+pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
+pub use core::{Answers, Core, Input, Now, Output};
+pub use database::Database;
+pub use read::Reader;
+pub use request::{ClientRequest, Refusal, Work};
+pub use settings::{ReaperSettings, Settings};

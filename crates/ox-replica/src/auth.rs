@@ -1,0 +1,253 @@
+//! Who a connection is: the schemes and the identities that they give.
+//!
+//! Source: `DigestAuthenticationProvider.java`, `IPAuthenticationProvider.java`;
+//! client-protocol.md 9.2.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ox_proto::{Acl, ClientInfo, Id};
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
+
+/// The scheme whose holder passes every check.
+const SUPER: &str = "super";
+const DIGEST: &str = "digest";
+const IP: &str = "ip";
+
+/// How identities are made and what they are worth.
+#[derive(Clone, Debug, Default)]
+pub struct AuthSettings {
+    /// The hash of the digest scheme; `None` where the scheme is switched off.
+    pub digest: Option<DigestAlgorithm>,
+    /// `user:hash` of the digest identity that is also super.
+    pub super_digest: Option<String>,
+    /// Every check passes (`zookeeper.skipACL`).
+    pub skip_acl: bool,
+    /// A connection needs an identity of one of these schemes; empty asks for nothing
+    /// (`zookeeper.enforce.auth.schemes`).
+    pub required_schemes: Vec<String>,
+}
+
+/// Hashes for the digest scheme, by the names that Java's security providers have for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the hashes say it")]
+pub enum DigestAlgorithm {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha3_224,
+    Sha3_256,
+    Sha3_384,
+    Sha3_512,
+}
+
+impl DigestAlgorithm {
+    /// The names that [`from_name`](Self::from_name) knows.
+    pub const NAMES: &'static str = "SHA1, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512, SHA3-224, \
+                                     SHA3-256, SHA3-384, SHA3-512";
+
+    /// The hash that Java knows by this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "SHA" | "SHA1" | "SHA-1" => Self::Sha1,
+            "SHA-224" => Self::Sha224,
+            "SHA-256" => Self::Sha256,
+            "SHA-384" => Self::Sha384,
+            "SHA-512" => Self::Sha512,
+            "SHA3-224" => Self::Sha3_224,
+            "SHA3-256" => Self::Sha3_256,
+            "SHA3-384" => Self::Sha3_384,
+            "SHA3-512" => Self::Sha3_512,
+            _ => return None,
+        })
+    }
+
+    /// The hash of `credentials` in Base64.
+    fn hash(self, credentials: &[u8]) -> String {
+        match self {
+            Self::Sha1 => STANDARD.encode(Sha1::digest(credentials)),
+            Self::Sha224 => STANDARD.encode(Sha224::digest(credentials)),
+            Self::Sha256 => STANDARD.encode(Sha256::digest(credentials)),
+            Self::Sha384 => STANDARD.encode(Sha384::digest(credentials)),
+            Self::Sha512 => STANDARD.encode(Sha512::digest(credentials)),
+            Self::Sha3_224 => STANDARD.encode(Sha3_224::digest(credentials)),
+            Self::Sha3_256 => STANDARD.encode(Sha3_256::digest(credentials)),
+            Self::Sha3_384 => STANDARD.encode(Sha3_384::digest(credentials)),
+            Self::Sha3_512 => STANDARD.encode(Sha3_512::digest(credentials)),
+        }
+    }
+}
+
+/// The outcome of an auth packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// The connection has these identities from now on, besides those it had.
+    Granted(Vec<Id>),
+    /// No such scheme, or not these credentials.
+    Failed,
+}
+
+impl AuthSettings {
+    /// The identity that every connection from `address` has.
+    pub fn address_id(address: &str) -> Id {
+        Id::new(IP, address)
+    }
+
+    /// Checks an auth packet of a connection from `address`.
+    pub fn authenticate(
+        &self,
+        scheme: Option<&str>,
+        credentials: Option<&[u8]>,
+        address: &str,
+    ) -> Authentication {
+        match (scheme, self.digest, credentials) {
+            (Some(IP), _, _) => Authentication::Granted(vec![Self::address_id(address)]),
+            (Some(DIGEST), Some(algorithm), Some(credentials)) => {
+                Authentication::Granted(self.digest_ids(algorithm, credentials))
+            }
+            _ => Authentication::Failed,
+        }
+    }
+
+    fn digest_ids(&self, algorithm: DigestAlgorithm, credentials: &[u8]) -> Vec<Id> {
+        let text = String::from_utf8_lossy(credentials);
+        let user = text.split(':').next().unwrap_or_default();
+        let id = format!("{user}:{}", algorithm.hash(credentials));
+        let is_super = self.super_digest.as_deref() == Some(id.as_str());
+        let super_id = is_super.then(|| Id::new(SUPER, ""));
+        super_id.into_iter().chain([Id::new(DIGEST, id)]).collect()
+    }
+
+    /// True if `ids` hold what this server requires of a connection.
+    pub fn satisfied_by(&self, ids: &[Id]) -> bool {
+        self.required_schemes.is_empty()
+            || ids
+                .iter()
+                .any(|id| self.required_schemes.contains(&id.scheme))
+    }
+
+    /// True if `ids` may do one of the operations in `perms` under `acl`.
+    pub(crate) fn permits(&self, acl: &[Acl], perms: i32, ids: &[Id]) -> bool {
+        self.skip_acl || ox_tree::acl::permits(acl, perms, ids)
+    }
+
+    /// True if an acl may name `id` of `scheme`.
+    pub(crate) fn is_valid_acl_id(&self, scheme: &str, id: &str) -> bool {
+        match scheme {
+            DIGEST => self.digest.is_some() && is_digest_id(id),
+            IP => ox_tree::acl::is_ip_id(id),
+            _ => false,
+        }
+    }
+
+    /// True for identities that somebody proved: those that the acl scheme `auth` stands for.
+    pub(crate) fn is_authenticated(id: &Id) -> bool {
+        id.scheme == DIGEST
+    }
+
+    /// What whoAmI tells of an identity.
+    pub(crate) fn client_info(id: &Id) -> ClientInfo {
+        let user = match id.scheme.as_str() {
+            DIGEST => id.id.split(':').next().unwrap_or_default(),
+            SUPER => "",
+            _ => &id.id,
+        };
+        ClientInfo {
+            auth_scheme: id.scheme.clone(),
+            user: user.to_owned(),
+        }
+    }
+}
+
+/// Two parts between colons, empty parts at the end not counted, as Java's `String.split` has it.
+fn is_digest_id(id: &str) -> bool {
+    let id = id.trim_end_matches(':');
+    id.split(':').count() == 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> AuthSettings {
+        AuthSettings {
+            digest: Some(DigestAlgorithm::Sha1),
+            super_digest: Some("super:lK75jTNcA+U9vtVEw5vB51mj/w4=".into()),
+            ..AuthSettings::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(scheme: Option<&str>, credentials: Option<&[u8]>, ids: Option<&[(&str, &str)]>) {
+        let outcome = settings().authenticate(scheme, credentials, "127.0.0.1");
+        let expected = ids.map_or(Authentication::Failed, |ids| {
+            Authentication::Granted(ids.iter().map(|(s, i)| Id::new(*s, *i)).collect())
+        });
+        assert_eq!(outcome, expected);
+    }
+
+    #[test]
+    fn digest_is_the_user_and_a_hash_of_all_that_was_sent() {
+        let digest = "user:smGaoVKd/cQkjm7b88GyorAUz20=";
+        check(
+            Some("digest"),
+            Some(b"user:pass"),
+            Some(&[("digest", digest)]),
+        );
+        check(
+            Some("digest"),
+            Some(b""),
+            Some(&[("digest", ":2jmj7l5rSw0yVb/vlWAYkK/YBwk=")]),
+        );
+        check(Some("digest"), None, None);
+    }
+
+    #[test]
+    fn the_super_digest_makes_super_first() {
+        let digest = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+        check(
+            Some("digest"),
+            Some(b"super:secret"),
+            Some(&[("super", ""), ("digest", digest)]),
+        );
+    }
+
+    #[test]
+    fn ip_needs_no_credentials_and_no_other_scheme_is_there() {
+        check(Some("ip"), None, Some(&[("ip", "127.0.0.1")]));
+        for scheme in [
+            None,
+            Some("world"),
+            Some("auth"),
+            Some("super"),
+            Some("sasl"),
+        ] {
+            check(scheme, Some(b"x:y"), None);
+        }
+    }
+
+    #[test]
+    fn digest_ids_have_two_parts() {
+        for id in ["u:h", ":h", "u:h:"] {
+            assert!(is_digest_id(id), "{id}");
+        }
+        for id in ["", "u", "u:", "a:b:c"] {
+            assert!(!is_digest_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_required_scheme_is_missed_until_it_is_there() {
+        let required = vec!["digest".to_owned()];
+        let settings = AuthSettings {
+            required_schemes: required,
+            ..settings()
+        };
+        assert!(!settings.satisfied_by(&[Id::new("ip", "127.0.0.1")]));
+        assert!(settings.satisfied_by(&[Id::new("digest", "a:b")]));
+        assert!(self::settings().satisfied_by(&[]));
+    }
+}

@@ -1,0 +1,226 @@
+//! What the core wants sent and written, in order, in one arena.
+//!
+//! Invariant: effects leave in the order in which they arose, so an event enters a client's queue
+//! before the answer that its transaction gave, and before any read that can see it. An event for
+//! many clients is encoded once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
+use ox_session::ClientId;
+
+use crate::reply;
+
+/// What the core wants done. The bytes are the core's until the next call.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Write this payload to the log; `Flushed` must follow.
+    Append {
+        /// Its zxid.
+        zxid: Zxid,
+        /// The transaction, encoded.
+        payload: &'a [u8],
+    },
+    /// Queue these frames for a client.
+    Send {
+        /// The connection.
+        client: ClientId,
+        /// Whole frames.
+        frames: &'a [u8],
+        /// The request that they answer; `None` with events.
+        answers: Option<Answers>,
+    },
+    /// The connection has its session; requests may follow.
+    Established {
+        /// The connection.
+        client: ClientId,
+        /// The session, new or taken up again.
+        session: SessionId,
+        /// The timeout granted, in milliseconds.
+        timeout_ms: i32,
+        /// The connect response, a whole frame.
+        frame: &'a [u8],
+    },
+    /// Close the connection once all that was queued has left.
+    Close {
+        /// The connection.
+        client: ClientId,
+    },
+    /// The connection is forgotten; its name may be given to another.
+    Release {
+        /// The connection.
+        client: ClientId,
+    },
+}
+
+/// The request to which frames are the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// What was asked.
+    pub op: OpCode,
+    /// The client's number for it.
+    pub xid: Xid,
+    /// When it was read, in the driver's own unit.
+    pub received: i64,
+    /// Whether it went through the log.
+    pub write: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Append {
+        zxid: Zxid,
+        payload: Range<usize>,
+    },
+    Send {
+        client: ClientId,
+        frames: Range<usize>,
+        answers: Option<Answers>,
+    },
+    Established {
+        client: ClientId,
+        session: SessionId,
+        timeout_ms: i32,
+        frame: Range<usize>,
+    },
+    Close {
+        client: ClientId,
+    },
+    Release {
+        client: ClientId,
+    },
+}
+
+/// Effects that nobody has taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    bytes: Vec<u8>,
+    steps: VecDeque<Step>,
+    /// The event encoded last, for all its watchers.
+    event: Option<(Zxid, EventType, String, Range<usize>)>,
+}
+
+impl Effects {
+    /// How much memory the arena keeps when it is empty.
+    const KEPT_CAPACITY: usize = 1 << 20;
+
+    /// Takes the next effect.
+    pub(crate) fn poll(&mut self) -> Option<Output<'_>> {
+        let Some(step) = self.steps.pop_front() else {
+            self.bytes.clear();
+            self.bytes.shrink_to(Self::KEPT_CAPACITY);
+            self.event = None;
+            return None;
+        };
+        Some(match step {
+            Step::Append { zxid, payload } => Output::Append {
+                zxid,
+                payload: &self.bytes[payload],
+            },
+            Step::Send {
+                client,
+                frames,
+                answers,
+            } => Output::Send {
+                client,
+                frames: &self.bytes[frames],
+                answers,
+            },
+            Step::Established {
+                client,
+                session,
+                timeout_ms,
+                frame,
+            } => Output::Established {
+                client,
+                session,
+                timeout_ms,
+                frame: &self.bytes[frame],
+            },
+            Step::Close { client } => Output::Close { client },
+            Step::Release { client } => Output::Release { client },
+        })
+    }
+
+    /// Writes a transaction for the log.
+    pub(crate) fn append(&mut self, zxid: Zxid, write: impl FnOnce(&mut Vec<u8>)) {
+        let payload = self.write(write);
+        self.steps.push_back(Step::Append { zxid, payload });
+    }
+
+    /// Writes an answer.
+    pub(crate) fn answer(
+        &mut self,
+        client: ClientId,
+        answers: Answers,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let frames = self.write(write);
+        self.steps.push_back(Step::Send {
+            client,
+            frames,
+            answers: Some(answers),
+        });
+    }
+
+    /// Writes frames that answer no request of the pipeline.
+    pub(crate) fn send(&mut self, client: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        let frames = self.write(write);
+        self.steps.push_back(Step::Send {
+            client,
+            frames,
+            answers: None,
+        });
+    }
+
+    /// Writes a connect response.
+    pub(crate) fn establish(
+        &mut self,
+        client: ClientId,
+        session: SessionId,
+        timeout_ms: i32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let frame = self.write(write);
+        self.steps.push_back(Step::Established {
+            client,
+            session,
+            timeout_ms,
+            frame,
+        });
+    }
+
+    /// Queues an event for one of its watchers.
+    pub(crate) fn event(&mut self, client: ClientId, zxid: Zxid, event: EventType, path: &str) {
+        let frames = match &self.event {
+            Some((z, e, p, frames)) if (*z, *e, p.as_str()) == (zxid, event, path) => {
+                frames.clone()
+            }
+            _ => {
+                let frames = self.write(|out| reply::event(out, zxid, event, path));
+                self.event = Some((zxid, event, path.to_owned(), frames.clone()));
+                frames
+            }
+        };
+        self.steps.push_back(Step::Send {
+            client,
+            frames,
+            answers: None,
+        });
+    }
+
+    pub(crate) fn close(&mut self, client: ClientId) {
+        self.steps.push_back(Step::Close { client });
+    }
+
+    pub(crate) fn release(&mut self, client: ClientId) {
+        self.steps.push_back(Step::Release { client });
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        start..self.bytes.len()
+    }
+}

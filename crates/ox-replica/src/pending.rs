@@ -1,0 +1,220 @@
+//! The tree as it will be once everything proposed is applied.
+//!
+//! Invariant: a record stands for a znode from its proposal to its commit, and the newest one
+//! wins; where none stands, the committed tree tells. Source: `ChangeRecord` and
+//! `ZooKeeperServer.outstandingChanges`; client-protocol.md 4.3, storage.md 9.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ox_proto::{Acl, SessionId, StatPersisted, Zxid};
+use ox_tree::DataTree;
+use ox_tree::digest::node_digest;
+
+/// A znode as proposals will leave it.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingNode {
+    pub(crate) stat: StatPersisted,
+    pub(crate) children: usize,
+    pub(crate) acl: Arc<[Acl]>,
+    pub(crate) data: PendingData,
+}
+
+/// A znode's data as proposals will leave it.
+#[derive(Clone, Debug)]
+pub(crate) enum PendingData {
+    /// As in the committed tree.
+    Committed,
+    /// Replaced.
+    New(Option<Bytes>),
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    zxid: Zxid,
+    /// `None` for a znode that will be gone.
+    node: Option<PendingNode>,
+    /// What the znode adds to the digest of the tree.
+    digest: i64,
+}
+
+/// What has been proposed and not applied.
+#[derive(Debug)]
+pub(crate) struct PendingView {
+    records: HashMap<Arc<str>, Record, FixedState>,
+    /// Every record set, oldest first, so that a commit finds what it ends.
+    order: VecDeque<(Zxid, Arc<str>)>,
+    /// The digest of the tree with all of it applied.
+    digest: i64,
+    keep_digest: bool,
+    /// While a multi is being prepared: what its records replaced.
+    undo: Option<Undo>,
+}
+
+#[derive(Debug)]
+struct Undo {
+    digest: i64,
+    replaced: Vec<(Arc<str>, Option<Record>)>,
+}
+
+impl PendingView {
+    /// Nothing is pending on `tree`.
+    pub(crate) fn new(tree: &DataTree, hash_seed: u64, keep_digest: bool) -> Self {
+        Self {
+            records: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            order: VecDeque::new(),
+            digest: tree.digest(),
+            keep_digest,
+            undo: None,
+        }
+    }
+
+    /// The digest of the tree once all that is pending is applied.
+    pub(crate) fn digest(&self) -> i64 {
+        self.digest
+    }
+
+    /// The znode as it will be.
+    pub(crate) fn node(&self, tree: &DataTree, path: &str) -> Option<PendingNode> {
+        match self.records.get(path) {
+            Some(record) => record.node.clone(),
+            None => tree.node(path).map(|node| PendingNode {
+                stat: node.stat_persisted(),
+                children: node.child_count(),
+                acl: Arc::clone(node.acl()),
+                data: PendingData::Committed,
+            }),
+        }
+    }
+
+    /// The length of the data of `node`, which stands at `path`.
+    pub(crate) fn data_length(tree: &DataTree, path: &str, node: &PendingNode) -> usize {
+        match &node.data {
+            PendingData::New(data) => data.as_ref().map_or(0, Bytes::len),
+            PendingData::Committed => tree
+                .node(path)
+                .and_then(|committed| committed.data())
+                .map_or(0, <[u8]>::len),
+        }
+    }
+
+    /// Says what the proposal `zxid` makes of the znode at `path`; `None` deletes it.
+    pub(crate) fn set(
+        &mut self,
+        tree: &DataTree,
+        zxid: Zxid,
+        path: &str,
+        node: Option<PendingNode>,
+    ) {
+        let digest = match &node {
+            Some(node) if self.keep_digest => digest_of(tree, path, node),
+            _ => 0,
+        };
+        let (key, before) = match self.records.get_key_value(path) {
+            Some((key, record)) => (Arc::clone(key), record.digest),
+            None => (Arc::from(path), self.committed_digest(tree, path)),
+        };
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(digest);
+        self.order.push_back((zxid, Arc::clone(&key)));
+        let replaced = self
+            .records
+            .insert(Arc::clone(&key), Record { zxid, node, digest });
+        if let Some(undo) = &mut self.undo {
+            undo.replaced.push((key, replaced));
+        }
+    }
+
+    fn committed_digest(&self, tree: &DataTree, path: &str) -> i64 {
+        if !self.keep_digest {
+            return 0;
+        }
+        let node = tree.node(path);
+        node.map_or(0, |node| {
+            node_digest(path, node.data(), &node.stat_persisted())
+        })
+    }
+
+    /// Begins a multi: [`roll_back`](Self::roll_back) returns to here.
+    pub(crate) fn begin_multi(&mut self) {
+        self.undo = Some(Undo {
+            digest: self.digest,
+            replaced: Vec::new(),
+        });
+    }
+
+    /// The multi has succeeded.
+    pub(crate) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// The multi has failed: everything is as before it.
+    pub(crate) fn roll_back(&mut self) {
+        let undo = self.undo.take().expect("a multi has begun");
+        self.digest = undo.digest;
+        for (key, replaced) in undo.replaced.into_iter().rev() {
+            self.order.pop_back();
+            match replaced {
+                Some(record) => self.records.insert(key, record),
+                None => self.records.remove(&key),
+            };
+        }
+    }
+
+    /// The proposal `zxid` has been applied: the tree tells by itself what it did.
+    pub(crate) fn applied(&mut self, zxid: Zxid) {
+        while let Some((_, path)) = self.order.pop_front_if(|(pending, _)| *pending <= zxid) {
+            if self
+                .records
+                .get(&path)
+                .is_some_and(|record| record.zxid <= zxid)
+            {
+                self.records.remove(&path);
+            }
+        }
+    }
+
+    /// The ephemerals that `session` will own, in order.
+    pub(crate) fn ephemerals(&self, tree: &DataTree, session: SessionId) -> Vec<String> {
+        let mut paths: Vec<_> = tree
+            .ephemerals(session)
+            .filter(|path| {
+                self.records
+                    .get(path.as_str())
+                    .is_none_or(|r| owned(r, session))
+            })
+            .collect();
+        let created = self.records.iter().filter(|(path, record)| {
+            owned(record, session)
+                && tree
+                    .node(path)
+                    .is_none_or(|n| !owns(n.stat_persisted(), session))
+        });
+        paths.extend(created.map(|(path, _)| path.to_string()));
+        paths.sort_unstable();
+        paths
+    }
+}
+
+fn owned(record: &Record, session: SessionId) -> bool {
+    record
+        .node
+        .as_ref()
+        .is_some_and(|node| node.stat.ephemeral_owner == session.0)
+}
+
+fn owns(stat: StatPersisted, session: SessionId) -> bool {
+    stat.ephemeral_owner == session.0
+}
+
+fn digest_of(tree: &DataTree, path: &str, node: &PendingNode) -> i64 {
+    match &node.data {
+        PendingData::New(data) => node_digest(path, data.as_deref(), &node.stat),
+        PendingData::Committed => {
+            let committed = tree.node(path);
+            node_digest(path, committed.as_ref().and_then(|c| c.data()), &node.stat)
+        }
+    }
+}

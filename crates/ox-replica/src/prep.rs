@@ -1,0 +1,377 @@
+//! Requests become transactions: every check that can fail is made here.
+//!
+//! Invariant: checks look at the tree plus everything proposed before, so a transaction that
+//! leaves here applies without fail on every server. Source: `PrepRequestProcessor.java`;
+//! client-protocol.md 4.3 to 4.7, 5.3 and chapter 10.
+
+use bytes::Bytes;
+use ox_proto::{
+    Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
+    CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, ErrorCode, ErrorTxn, Id,
+    MultiOp, MultiTxn, OpCode, SessionId, SetAclRequest, SetAclTxn, SetDataRequest, SetDataTxn,
+    StatPersisted, Txn, TxnDigest, Zxid, path,
+};
+use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_kind, ttl_owner};
+
+use crate::acl;
+use crate::auth::AuthSettings;
+use crate::pending::{PendingData, PendingNode, PendingView};
+use crate::settings::Settings;
+
+/// Makes transactions, and remembers what they will change.
+#[derive(Debug)]
+pub(crate) struct Prep {
+    pending: PendingView,
+    auth: AuthSettings,
+    options: TreeOptions,
+    enforce_quota: bool,
+}
+
+/// One request's surroundings.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) tree: &'a DataTree,
+    /// The zxid that the transaction will have.
+    pub(crate) zxid: Zxid,
+    /// Its time, in milliseconds since 1970.
+    pub(crate) time: i64,
+    pub(crate) session: SessionId,
+    pub(crate) ids: &'a [Id],
+}
+
+impl Prep {
+    /// Starts from a tree on which nothing is pending.
+    pub(crate) fn new(tree: &DataTree, hash_seed: u64, settings: &Settings) -> Self {
+        Self {
+            pending: PendingView::new(tree, hash_seed, settings.tree.digest),
+            auth: settings.auth.clone(),
+            options: settings.tree,
+            enforce_quota: settings.enforce_quota,
+        }
+    }
+
+    /// The digest that goes with a transaction that was just made.
+    pub(crate) fn digest(&self) -> Option<TxnDigest> {
+        self.options.digest.then(|| TxnDigest {
+            version: TxnDigest::VERSION,
+            tree_digest: self.pending.digest(),
+        })
+    }
+
+    /// The transaction `zxid` has been applied.
+    pub(crate) fn applied(&mut self, zxid: Zxid) {
+        self.pending.applied(zxid);
+    }
+
+    /// Makes a znode of any kind.
+    pub(crate) fn create(&mut self, cx: Context<'_>, create: Create) -> Result<Txn, ErrorCode> {
+        let mode = self.create_mode(&create)?;
+        if !path::passes_quick_check(&create.path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let acl = acl::resolve(&self.auth, create.acl.as_deref(), cx.ids)?;
+        let parent_path = path::parent(&create.path);
+        let mut parent = self.permitted(cx, parent_path, Acl::CREATE)?;
+        let path = match mode.is_sequential() {
+            true => format!("{}{:010}", create.path, parent.stat.cversion),
+            false => create.path.clone(),
+        };
+        if !path::is_valid(&path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        if self.pending.node(cx.tree, &path).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        if self.is_ephemeral(&parent.stat) {
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
+        let data = create.data;
+        self.check_quota(cx, &path, data.as_ref().map_or(0, Bytes::len), 0, 1)?;
+
+        let ephemeral = mode.is_ephemeral() && create.op != OpCode::CreateContainer;
+        let owner = match create.op {
+            OpCode::CreateContainer => CONTAINER_OWNER,
+            OpCode::CreateTtl => ttl_owner(create.ttl).ok_or(ErrorCode::BadArguments)?,
+            _ if ephemeral => cx.session.0,
+            _ => 0,
+        };
+        let node = PendingNode {
+            stat: created(cx, owner),
+            children: 0,
+            acl: acl.as_slice().into(),
+            data: PendingData::New(data.clone()),
+        };
+        parent.stat.cversion = parent.stat.cversion.wrapping_add(1);
+        parent.stat.pzxid = cx.zxid.0;
+        parent.children += 1;
+        let parent_cversion = parent.stat.cversion;
+        self.pending
+            .set(cx.tree, cx.zxid, parent_path, Some(parent));
+        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+        Ok(match create.op {
+            OpCode::CreateContainer => Txn::CreateContainer(CreateContainerTxn {
+                path,
+                data,
+                acl,
+                parent_cversion,
+            }),
+            OpCode::CreateTtl => Txn::CreateTtl(CreateTtlTxn {
+                path,
+                data,
+                acl,
+                parent_cversion,
+                ttl: create.ttl,
+            }),
+            OpCode::Create2 => Txn::Create2(CreateTxn {
+                path,
+                data,
+                acl,
+                ephemeral,
+                parent_cversion,
+            }),
+            _ => Txn::Create(CreateTxn {
+                path,
+                data,
+                acl,
+                ephemeral,
+                parent_cversion,
+            }),
+        })
+    }
+
+    /// The flags, if they go with the operation and the time to live.
+    fn create_mode(&self, create: &Create) -> Result<CreateMode, ErrorCode> {
+        let mode = CreateMode::from_flags(create.flags).ok_or(ErrorCode::BadArguments)?;
+        if mode.is_ttl() && !self.options.extended_types {
+            return Err(ErrorCode::Unimplemented);
+        }
+        let ttl_fits = match mode.is_ttl() {
+            true => create.op == OpCode::CreateTtl && (1..=MAX_TTL).contains(&create.ttl),
+            // A Java server accepts a createTTL without a time to live, and dies of it.
+            false => create.op != OpCode::CreateTtl && create.ttl < 0,
+        };
+        if ttl_fits {
+            Ok(mode)
+        } else {
+            Err(ErrorCode::BadArguments)
+        }
+    }
+
+    /// Deletes a znode.
+    pub(crate) fn delete(
+        &mut self,
+        cx: Context<'_>,
+        request: DeleteRequest,
+    ) -> Result<Txn, ErrorCode> {
+        let path = request.path;
+        check_deletable(&path)?;
+        let parent = self.permitted(cx, path::parent(&path), Acl::DELETE)?;
+        let node = self.existing(cx, &path)?;
+        check_version(request.version, node.stat.version)?;
+        if node.children > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.remove(cx, &path, parent);
+        Ok(Txn::Delete(DeleteTxn { path }))
+    }
+
+    /// Deletes a container that is empty or a TTL node whose time is over, for the reaper. Its
+    /// claim may be stale, so everything is looked at again.
+    pub(crate) fn delete_container(&mut self, cx: Context<'_>, path: &str) -> Option<Txn> {
+        let node = self.existing(cx, path).ok()?;
+        let parent = self.existing(cx, path::parent(path)).ok()?;
+        let collectable = match self.owner_kind(&node.stat) {
+            OwnerKind::Container => true,
+            OwnerKind::Ttl(ttl) => cx.time - node.stat.mtime > ttl,
+            OwnerKind::Persistent | OwnerKind::Ephemeral(_) => false,
+        };
+        if !collectable || node.children > 0 || check_deletable(path).is_err() {
+            return None;
+        }
+        self.remove(cx, path, parent);
+        Some(Txn::DeleteContainer(DeleteTxn {
+            path: path.to_owned(),
+        }))
+    }
+
+    fn remove(&mut self, cx: Context<'_>, path: &str, mut parent: PendingNode) {
+        parent.stat.pzxid = cx.zxid.0;
+        parent.children -= 1;
+        self.pending
+            .set(cx.tree, cx.zxid, path::parent(path), Some(parent));
+        self.pending.set(cx.tree, cx.zxid, path, None);
+    }
+
+    /// Replaces a znode's data.
+    pub(crate) fn set_data(
+        &mut self,
+        cx: Context<'_>,
+        request: SetDataRequest,
+    ) -> Result<Txn, ErrorCode> {
+        let SetDataRequest {
+            path,
+            data,
+            version,
+        } = request;
+        check_path(&path)?;
+        let mut node = self.permitted(cx, &path, Acl::WRITE)?;
+        let before = PendingView::data_length(cx.tree, &path, &node);
+        self.check_quota(cx, &path, data.as_ref().map_or(0, Bytes::len), before, 0)?;
+        let version = check_version(version, node.stat.version)?;
+        node.stat.version = version;
+        node.stat.mzxid = cx.zxid.0;
+        node.stat.mtime = cx.time;
+        node.data = PendingData::New(data.clone());
+        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+        Ok(Txn::SetData(SetDataTxn {
+            path,
+            data,
+            version,
+        }))
+    }
+
+    /// Replaces a znode's acl.
+    pub(crate) fn set_acl(
+        &mut self,
+        cx: Context<'_>,
+        request: SetAclRequest,
+    ) -> Result<Txn, ErrorCode> {
+        let SetAclRequest { path, acl, version } = request;
+        check_path(&path)?;
+        let acl = acl::resolve(&self.auth, acl.as_deref(), cx.ids)?;
+        let mut node = self.permitted(cx, &path, Acl::ADMIN)?;
+        let version = check_version(version, node.stat.aversion)?;
+        node.stat.aversion = version;
+        node.acl = acl.as_slice().into();
+        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+        Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
+    }
+
+    fn check(&self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+        let CheckVersionRequest { path, version } = request;
+        check_path(&path)?;
+        let node = self.permitted(cx, &path, Acl::READ)?;
+        let version = check_version(version, node.stat.version)?;
+        Ok(Txn::Check(CheckVersionTxn { path, version }))
+    }
+
+    /// Several operations, all or none. A failed multi stays a multi, with an error in the place
+    /// of the operation that failed and of all behind it.
+    pub(crate) fn multi(&mut self, cx: Context<'_>, ops: Vec<MultiOp>) -> Txn {
+        self.pending.begin_multi();
+        let mut failed = false;
+        let mut txns = Vec::with_capacity(ops.len());
+        for op in ops {
+            let outcome = match failed {
+                true => Err(ErrorCode::RuntimeInconsistency),
+                false => self.multi_op(cx, op),
+            };
+            failed |= outcome.is_err();
+            txns.push(outcome.unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() })));
+        }
+        match failed {
+            true => self.pending.roll_back(),
+            false => self.pending.keep(),
+        }
+        Txn::Multi(MultiTxn { txns })
+    }
+
+    fn multi_op(&mut self, cx: Context<'_>, op: MultiOp) -> Result<Txn, ErrorCode> {
+        match op {
+            MultiOp::Create(create) => self.create(cx, create),
+            MultiOp::Delete(request) => self.delete(cx, request),
+            MultiOp::SetData(request) => self.set_data(cx, request),
+            MultiOp::Check(request) => self.check(cx, request),
+            MultiOp::GetData(_) | MultiOp::GetChildren(_) => Err(ErrorCode::MarshallingError),
+        }
+    }
+
+    /// Ends a session: deletes every ephemeral that it owns or is about to.
+    pub(crate) fn close_session(&mut self, cx: Context<'_>) -> Txn {
+        let paths = self.pending.ephemerals(cx.tree, cx.session);
+        for path in &paths {
+            let parent = self
+                .existing(cx, path::parent(path))
+                .expect("a znode has a parent");
+            self.remove(cx, path, parent);
+        }
+        Txn::CloseSession(CloseSessionTxn {
+            paths_to_delete: Some(paths),
+        })
+    }
+
+    fn existing(&self, cx: Context<'_>, path: &str) -> Result<PendingNode, ErrorCode> {
+        self.pending.node(cx.tree, path).ok_or(ErrorCode::NoNode)
+    }
+
+    /// The znode, if the client may do `perm` to it.
+    fn permitted(&self, cx: Context<'_>, path: &str, perm: i32) -> Result<PendingNode, ErrorCode> {
+        let node = self.existing(cx, path)?;
+        match self.auth.permits(&node.acl, perm, cx.ids) {
+            true => Ok(node),
+            false => Err(ErrorCode::NoAuth),
+        }
+    }
+
+    fn owner_kind(&self, stat: &StatPersisted) -> OwnerKind {
+        owner_kind(stat.ephemeral_owner, &self.options)
+    }
+
+    fn is_ephemeral(&self, stat: &StatPersisted) -> bool {
+        matches!(self.owner_kind(stat), OwnerKind::Ephemeral(_))
+    }
+
+    /// Hard quotas, against what is committed.
+    fn check_quota(
+        &self,
+        cx: Context<'_>,
+        path: &str,
+        length: usize,
+        length_before: usize,
+        count: i64,
+    ) -> Result<(), ErrorCode> {
+        if !self.enforce_quota {
+            return Ok(());
+        }
+        let delta = length.cast_signed() - length_before.cast_signed();
+        cx.tree
+            .check_quota(path, i64::try_from(delta).unwrap_or(i64::MAX), count)
+    }
+}
+
+fn created(cx: Context<'_>, ephemeral_owner: i64) -> StatPersisted {
+    StatPersisted {
+        czxid: cx.zxid.0,
+        mzxid: cx.zxid.0,
+        ctime: cx.time,
+        mtime: cx.time,
+        version: 0,
+        cversion: 0,
+        aversion: 0,
+        ephemeral_owner,
+        pzxid: cx.zxid.0,
+    }
+}
+
+fn check_path(path: &str) -> Result<(), ErrorCode> {
+    if path::is_valid(path) {
+        Ok(())
+    } else {
+        Err(ErrorCode::BadArguments)
+    }
+}
+
+fn check_deletable(path: &str) -> Result<(), ErrorCode> {
+    match path::passes_quick_check(path) && !path::is_reserved(path) {
+        true => Ok(()),
+        false => Err(ErrorCode::BadArguments),
+    }
+}
+
+/// The version after a change, if `expected` allows one; -1 allows any.
+fn check_version(expected: i32, current: i32) -> Result<i32, ErrorCode> {
+    match expected == -1 || expected == current {
+        true => Ok(current.wrapping_add(1)),
+        false => Err(ErrorCode::BadVersion),
+    }
+}

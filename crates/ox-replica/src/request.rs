@@ -1,0 +1,77 @@
+//! A client's packet on its way through the server.
+
+use std::sync::Arc;
+
+use ox_proto::{ErrorCode, Id, OpCode, Request, Xid};
+
+/// A request, with what must be remembered until it is answered.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// The client's number for it.
+    pub xid: Xid,
+    /// What was asked; `Error` where the number means nothing.
+    pub op: OpCode,
+    /// What is to be done.
+    pub work: Work,
+    /// The identities that the connection had when the packet was read.
+    pub ids: Arc<[Id]>,
+    /// When it was read, in the driver's own unit; comes back with the answer.
+    pub received: i64,
+}
+
+/// What a packet comes to.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A request that could be decoded.
+    Request(Request),
+    /// A multi that could not. It draws a zxid all the same, as in Java.
+    UndecodableMulti,
+    /// Refused by the connection; the answer keeps its place among the others.
+    Refused(Refusal),
+}
+
+/// An answer that needs no look at the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub error: ErrorCode,
+    /// The zxid in the header; `None` is the last one applied.
+    pub zxid: Option<i64>,
+    /// Whether the connection ends with it.
+    pub close: bool,
+}
+
+impl Work {
+    /// True for what goes through the log, and so waits for a commit.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Request(request) => matches!(
+                request,
+                Request::Create(_)
+                    | Request::Delete(_)
+                    | Request::SetData(_)
+                    | Request::SetAcl(_)
+                    | Request::Multi(_)
+                    | Request::Reconfig(_)
+                    | Request::CloseSession
+            ),
+            Self::UndecodableMulti => true,
+            Self::Refused(_) => false,
+        }
+    }
+
+    /// True for reads that leave or take watches, and so need the database whole.
+    pub fn changes_watches(&self) -> bool {
+        match self {
+            Self::Request(request) => match request {
+                Request::Exists(read)
+                | Request::GetData(read)
+                | Request::GetChildren(read)
+                | Request::GetChildren2(read) => read.watch,
+                Request::RemoveWatches(_) | Request::SetWatches(_) | Request::AddWatch(_) => true,
+                _ => false,
+            },
+            Self::UndecodableMulti | Self::Refused(_) => false,
+        }
+    }
+}

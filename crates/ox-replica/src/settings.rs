@@ -1,0 +1,38 @@
+//! What an operator has decided about sessions, types, quotas and identities.
+
+use ox_proto::ServerId;
+use ox_tree::TreeOptions;
+
+use crate::auth::AuthSettings;
+
+/// The settings of a core, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Goes into the session ids; a server alone has 1.
+    pub server: ServerId,
+    /// The length of an expiry bucket, in milliseconds.
+    pub tick_ms: i64,
+    /// The shortest session timeout granted, in milliseconds.
+    pub min_session_timeout_ms: i32,
+    /// The longest session timeout granted, in milliseconds.
+    pub max_session_timeout_ms: i32,
+    /// How the tree reads its transactions.
+    pub tree: TreeOptions,
+    /// Hard quotas refuse what exceeds them (`zookeeper.enforceQuota`).
+    pub enforce_quota: bool,
+    /// Who counts as whom.
+    pub auth: AuthSettings,
+    /// When containers and TTL nodes are collected.
+    pub reaper: ReaperSettings,
+}
+
+/// When containers and TTL nodes are collected (`znode.container.*`).
+#[derive(Clone, Copy, Debug)]
+pub struct ReaperSettings {
+    /// The pause between two looks at the tree, in milliseconds.
+    pub check_interval_ms: i64,
+    /// The pause between two candidates, in milliseconds.
+    pub pause_ms: i64,
+    /// A container that never had a child goes after this time; 0 is never.
+    pub max_never_used_ms: i64,
+}
