@@ -1,4 +1,5 @@
 //! The server: configuration, sockets, disk, tasks.
 
+pub mod admin;
 pub mod config;
 pub mod logging;

@@ -1,0 +1,191 @@
+//! `srvr`, `stat` and `mntr`: the server as a whole.
+//!
+//! Source: operations.md 3.3, 3.5 and 3.6.
+
+use std::{fmt::Display, time::Duration};
+
+use ox_proto::Zxid;
+
+use super::{
+    VERSION,
+    connections::{self, ConnectionReport},
+    java_text,
+    metrics::{Histogram, Metrics, Summary},
+};
+
+/// What a server says it is that is alone and serving.
+const MODE: &str = "standalone";
+
+/// The server as it is at one moment. What it has counted so far is in [`Metrics`].
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The last transaction that was applied.
+    pub zxid: Zxid,
+    /// Znodes, the root counted once.
+    pub node_count: usize,
+    /// Bytes of all paths and data.
+    pub approximate_data_size: i64,
+    /// Znodes that end with their session.
+    pub ephemerals_count: usize,
+    /// Watches of both tables.
+    pub watch_count: usize,
+    /// Sessions.
+    pub sessions: usize,
+    /// Open connections, the one that asks included.
+    pub connections: usize,
+    /// Requests that are not answered yet.
+    pub outstanding: usize,
+    /// Since the server began to serve.
+    pub uptime: Duration,
+    /// Open file descriptors of the process, if known.
+    pub open_files: Option<u64>,
+    /// How many it may have, if known.
+    pub max_open_files: Option<u64>,
+}
+
+impl Report {
+    /// Java's root is there twice: by its name and by the empty one.
+    fn java_node_count(&self) -> usize {
+        self.node_count + 1
+    }
+}
+
+/// The answer to `srvr`.
+pub fn srvr(report: &Report, metrics: &Metrics) -> String {
+    let mut out = format!("Zookeeper version: {VERSION}\n");
+    put_summary(&mut out, report, metrics);
+    out
+}
+
+/// The answer to `stat`.
+pub fn stat(report: &Report, metrics: &Metrics, connections: &[ConnectionReport]) -> String {
+    let mut out = format!("Zookeeper version: {VERSION}\nClients:\n");
+    for connection in connections {
+        connections::put_brief(&mut out, connection);
+    }
+    out.push('\n');
+    put_summary(&mut out, report, metrics);
+    out
+}
+
+fn put_summary(out: &mut String, report: &Report, metrics: &Metrics) {
+    let mut line = |name: &str, value: &dyn Display| *out += &format!("{name}: {value}\n");
+    let (min, average, max) = (
+        metrics.latency.min(),
+        average(&metrics.latency),
+        metrics.latency.max(),
+    );
+    line(
+        "Latency min/avg/max",
+        &format_args!("{min}/{average}/{max}"),
+    );
+    line("Received", &metrics.packets_received.value());
+    line("Sent", &metrics.packets_sent.value());
+    line("Connections", &report.connections);
+    line("Outstanding", &report.outstanding);
+    line("Zxid", &report.zxid);
+    line("Mode", &MODE);
+    line("Node count", &report.java_node_count());
+}
+
+fn average(summary: &Summary) -> String {
+    java_text::average(summary.sum(), summary.count())
+}
+
+/// The answer to `mntr`: the keys that everybody wants, in the order of old, then the others.
+pub fn mntr(report: &Report, metrics: &Metrics) -> String {
+    let mut monitor = Monitor(String::new());
+    monitor.put("version", VERSION);
+    monitor.put("server_state", MODE);
+    monitor.put("avg_latency", average(&metrics.latency));
+    monitor.put("max_latency", metrics.latency.max());
+    monitor.put("min_latency", metrics.latency.min());
+    monitor.put("packets_received", metrics.packets_received.value());
+    monitor.put("packets_sent", metrics.packets_sent.value());
+    monitor.put("num_alive_connections", report.connections);
+    monitor.put("outstanding_requests", report.outstanding);
+    monitor.put("znode_count", report.java_node_count());
+    monitor.put("watch_count", report.watch_count);
+    monitor.put("ephemerals_count", report.ephemerals_count);
+    monitor.put("approximate_data_size", report.approximate_data_size);
+    monitor.put_if_known("open_file_descriptor_count", report.open_files);
+    monitor.put_if_known("max_file_descriptor_count", report.max_open_files);
+    monitor.put("global_sessions", report.sessions);
+    monitor.put("local_sessions", 0);
+    monitor.put("uptime", report.uptime.as_millis());
+
+    monitor.put(
+        "last_client_response_size",
+        metrics.client_response_size.last(),
+    );
+    monitor.put(
+        "max_client_response_size",
+        metrics.client_response_size.max(),
+    );
+    monitor.put(
+        "min_client_response_size",
+        metrics.client_response_size.min(),
+    );
+    for (name, counter) in [
+        ("bytes_received_count", &metrics.bytes_received_count),
+        ("response_bytes", &metrics.response_bytes),
+        ("watch_bytes", &metrics.watch_bytes),
+        (
+            "connection_request_count",
+            &metrics.connection_request_count,
+        ),
+        ("connection_rejected", &metrics.connection_rejected),
+        ("connection_drop_count", &metrics.connection_drop_count),
+        (
+            "sessionless_connections_expired",
+            &metrics.sessionless_connections_expired,
+        ),
+        ("stale_sessions_expired", &metrics.stale_sessions_expired),
+        (
+            "fsync_threshold_exceed_count",
+            &metrics.fsync_threshold_exceed_count,
+        ),
+    ] {
+        monitor.put(name, counter.value());
+    }
+    monitor.put_summary("fsynctime", &metrics.fsynctime);
+    monitor.put_summary("snapshottime", &metrics.snapshottime);
+    monitor.put_histogram("updatelatency", &metrics.updatelatency);
+    monitor.put_histogram("readlatency", &metrics.readlatency);
+    monitor.0
+}
+
+/// The text of `mntr` so far.
+struct Monitor(String);
+
+impl Monitor {
+    fn put(&mut self, key: impl Display, value: impl Display) {
+        self.0 += &format!("zk_{key}\t{value}\n");
+    }
+
+    /// Java says -1 where the system does not tell.
+    fn put_if_known(&mut self, key: &str, value: Option<u64>) {
+        match value {
+            Some(value) => self.put(key, value),
+            None => self.put(key, -1),
+        }
+    }
+
+    fn put_summary(&mut self, name: &str, summary: &Summary) {
+        self.put(format_args!("avg_{name}"), average(summary));
+        self.put(format_args!("min_{name}"), summary.min());
+        self.put(format_args!("max_{name}"), summary.max());
+        self.put(format_args!("cnt_{name}"), summary.count());
+        self.put(format_args!("sum_{name}"), summary.sum());
+    }
+
+    fn put_histogram(&mut self, name: &str, histogram: &Histogram) {
+        self.put_summary(name, histogram.summary());
+        for (label, per_mille) in [("p50", 500), ("p95", 950), ("p99", 990), ("p999", 999)] {
+            self.put(
+                format_args!("{label}_{name}"),
+                histogram.percentile(per_mille),
+            );
+        }
+    }
+}

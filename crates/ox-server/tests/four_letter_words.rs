@@ -1,0 +1,515 @@
+//! The four-letter words against what Java sent, and against the programs that read them.
+//!
+//! The golden files are answers of one server within a few seconds, so most tests fill in the same
+//! server; `tests/golden/four-letter-words/README.md` says where they come from.
+
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+
+use chrono::Utc;
+use ox_proto::{OpCode, SessionId, Zxid};
+use ox_server::admin::{metrics::Metrics, *};
+use ox_session::WatchCounts;
+use regex::Regex;
+
+const FIRST: SessionId = SessionId(0x0100_000a_5cf9_0002);
+const SECOND: SessionId = SessionId(0x0100_000a_5cf9_0003);
+
+fn golden(name: &str) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/four-letter-words");
+    fs::read_to_string(directory.join(format!("{name}.txt"))).expect("a golden file")
+}
+
+/// Compares an answer with the one on file, in which our version stands in for Java's.
+#[track_caller]
+fn check(name: &str, ours: &str) {
+    let java = "3.8.0-${mvngit.commit.id}, built on 2024-12-29 17:54 UTC";
+    assert_eq!(ours, golden(name).replace(java, VERSION), "{name}");
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// 55 requests with the latencies 0/0.7818/3.
+fn metrics(packets_received: u64, packets_sent: u64) -> Metrics {
+    let metrics = Metrics::default();
+    metrics.packets_received.add(packets_received);
+    metrics.packets_sent.add(packets_sent);
+    for latency_ms in [
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3,
+    ] {
+        metrics.write_answered(latency_ms);
+    }
+    metrics.read_answered(0, 28);
+    metrics
+}
+
+fn report() -> Report {
+    Report {
+        zxid: Zxid(0x37),
+        node_count: 10,
+        approximate_data_size: 122,
+        ephemerals_count: 3,
+        watch_count: 3,
+        sessions: 2,
+        connections: 3,
+        outstanding: 0,
+        uptime: Duration::from_millis(81_032),
+        open_files: Some(52),
+        max_open_files: Some(20_000),
+    }
+}
+
+/// The connection of a session whose last request was a getData.
+fn connection(
+    port: u16,
+    session: (SessionId, i64),
+    (received, sent): (u64, u64),
+    answered: &[Answered],
+) -> ConnectionReport {
+    let mut stats = ConnectionStats::default();
+    stats.received(received);
+    stats.sent(sent);
+    answered
+        .iter()
+        .for_each(|&answered| stats.answered(answered));
+    let (id, established_ms) = session;
+    let session = Some(SessionReport {
+        id,
+        established_ms,
+        timeout_ms: 10_000,
+    });
+    ConnectionReport {
+        peer: local(port),
+        interest: 1,
+        queued: 0,
+        session,
+        stats,
+    }
+}
+
+fn connections(asking: u16) -> [ConnectionReport; 3] {
+    let answered = |cxid, at_ms, latency_ms| Answered {
+        op: OpCode::GetData,
+        cxid,
+        zxid: Zxid(0x37),
+        at_ms,
+        latency_ms,
+    };
+    let mut stats = ConnectionStats::default();
+    stats.received(1);
+    [
+        connection(
+            60_800,
+            (FIRST, 1_795_341_305_654),
+            (28, 49),
+            &[
+                answered(1, 0, 2),
+                answered(0x1b, 760_039, 0),
+                answered(-2, 760_039, 0),
+            ],
+        ),
+        connection(
+            60_816,
+            (SECOND, 1_795_341_305_668),
+            (25, 26),
+            &[
+                answered(1, 0, 0),
+                answered(2, 0, 3),
+                answered(0x18, 760_041, 1),
+            ],
+        ),
+        ConnectionReport {
+            peer: local(asking),
+            interest: 0,
+            queued: 0,
+            session: None,
+            stats,
+        },
+    ]
+}
+
+#[test]
+fn the_server_in_short() {
+    check("standalone.srvr", &srvr(&report(), &metrics(65, 86)));
+}
+
+#[test]
+fn the_server_in_short_with_its_connections() {
+    check(
+        "standalone.stat",
+        &stat(&report(), &metrics(66, 87), &connections(60_882)),
+    );
+}
+
+#[test]
+fn the_connections_in_full() {
+    check("standalone.cons", &cons(&connections(60_820)));
+}
+
+#[test]
+fn the_configuration_and_the_directories() {
+    let sizes = DirectorySizes {
+        data: 67_109_337,
+        log: 67_109_337,
+    };
+    let conf_report = ConfReport {
+        client_port: Some(21_301),
+        data_dir: "/var/lib/zookeeper/data/version-2".into(),
+        data_log_dir: "/var/lib/zookeeper/data/version-2".into(),
+        sizes,
+        tick: Duration::from_secs(2),
+        max_client_connections: 60,
+        min_session_timeout: Duration::from_secs(4),
+        max_session_timeout: Duration::from_secs(40),
+        backlog: None,
+    };
+    check("standalone.conf", &conf(&conf_report));
+    check("standalone.dirs", &dirs(sizes));
+    let secure_only = conf(&ConfReport {
+        client_port: None,
+        backlog: Some(50),
+        ..conf_report
+    });
+    assert!(secure_only.starts_with("clientPort=-1\nsecureClientPort=-1\n"));
+    assert!(secure_only.contains("\nclientPortListenBacklog=50\n"));
+}
+
+#[test]
+fn sessions_ephemerals_and_connections() {
+    // Java shows buckets that are empty by now, so they are in this dump too.
+    let path = |path: &str| path.to_owned();
+    let report = SessionDump {
+        sessions: BTreeMap::from([
+            (1_795_341_315_000, vec![]),
+            (1_795_341_317_000, vec![FIRST, SECOND]),
+        ]),
+        ephemerals: vec![
+            (SECOND, vec![path("/app/eph-b")]),
+            (
+                FIRST,
+                vec![path("/app/leader"), path("/app/locks/lock-0000000001")],
+            ),
+        ],
+        connections: BTreeMap::from([
+            (1_795_341_315_000, vec![]),
+            (
+                1_795_341_325_000,
+                vec![
+                    (local(60_800), FIRST),
+                    (local(60_816), SECOND),
+                    (local(60_832), SessionId::NONE),
+                ],
+            ),
+        ]),
+    };
+    check("standalone.dump", &dump(&report, &Utc));
+}
+
+#[test]
+fn watches() {
+    let by_session = [
+        (FIRST, vec!["/app/config"]),
+        (SECOND, vec!["/app/missing", "/app/config"]),
+    ];
+    let by_path = [
+        ("/app/missing", vec![SECOND]),
+        ("/app/config", vec![SECOND, FIRST]),
+    ];
+    check(
+        "standalone.wchs",
+        &wchs(WatchCounts {
+            clients: 2,
+            paths: 2,
+            watches: 3,
+        }),
+    );
+    check("standalone.wchc", &wchc(by_session));
+    check("standalone.wchp", &wchp(by_path));
+}
+
+#[test]
+fn words_with_one_answer() {
+    check("standalone.ruok", RUOK);
+    check("standalone.isro", ISRO);
+    check("standalone.srst", SRST);
+    check("standalone.crst", CRST);
+    check("standalone.gtmk", &trace_mask(DEFAULT_TRACE_MASK));
+    check("standalone.stmk", &trace_mask(306));
+    check("standalone.hash", &hash([]));
+    let digests = [(Zxid(0x80), -5), (Zxid(0x1_0000_0100), 1 << 40)];
+    assert_eq!(hash(digests), "80: -5\n100000100: 1099511627776\n");
+}
+
+#[test]
+fn a_server_that_serves_nobody_says_so_to_each_word_in_its_way() {
+    for name in [
+        "conf", "cons", "crst", "dirs", "dump", "hash", "mntr", "srst", "srvr", "stat", "wchc",
+        "wchp", "wchs",
+    ] {
+        let word = Word::recognize(name.as_bytes().try_into().unwrap()).unwrap();
+        check(&format!("not_serving.{name}"), word.not_serving().unwrap());
+    }
+    check("not_serving.isro", ISRO_NOT_SERVING);
+    check("not_serving.ruok", RUOK);
+    for word in [Word::Isro, Word::Ruok, Word::Gtmk, Word::Stmk, Word::Envi] {
+        assert_eq!(word.not_serving(), None, "{word:?}");
+    }
+}
+
+#[test]
+fn words_off_the_whitelist_are_refused_by_name() {
+    check("whitelist_stat_ruok.conf", &Word::Conf.refusal());
+    check("whitelist_stat_ruok.mntr", &Word::Mntr.refusal());
+    assert!(
+        Word::TelnetClose
+            .refusal()
+            .starts_with("telnet close is not executed because")
+    );
+}
+
+/// The environments differ; the keys and their order do not, nor the form of the sizes.
+#[test]
+fn the_environment_has_javas_keys() {
+    let ours = envi(&Environment::of_this_process());
+    let keys = |text: &str| -> Vec<String> {
+        let key = |line: &str| line.split('=').next().unwrap().to_owned();
+        text.lines().map(key).collect()
+    };
+    assert_eq!(keys(&ours), keys(&golden("standalone.envi")));
+    let size = Regex::new(r"^os\.memory\.(free|max|total)=\d+MB$").unwrap();
+    assert_eq!(ours.lines().filter(|line| size.is_match(line)).count(), 3);
+    let value = Regex::new(r"^[a-z.]+=.+$").unwrap();
+    assert!(
+        ours.lines().skip(1).all(|line| value.is_match(line)),
+        "{ours}"
+    );
+    assert!(ours.ends_with('\n'));
+}
+
+fn monitor() -> (Metrics, String) {
+    let metrics = metrics(70, 91);
+    for size in [91, 16, 91] {
+        metrics.client_response_size.record(size);
+    }
+    metrics.bytes_received_count.add(1902);
+    metrics.response_bytes.add(4151);
+    metrics.watch_bytes.add(851);
+    metrics.connection_request_count.add(2);
+    metrics.connection_drop_count.add(2);
+    for _ in 0..27 {
+        metrics.fsynctime.record(0);
+    }
+    let text = mntr(&report(), &metrics);
+    (metrics, text)
+}
+
+#[test]
+fn every_key_of_mntr_is_javas_and_so_is_its_value() {
+    let (_, ours) = monitor();
+    let java = golden("standalone.mntr");
+    let java: BTreeMap<_, _> = java
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    let mut seen = BTreeMap::new();
+    for line in ours.lines() {
+        let (key, value) = line.split_once('\t').unwrap();
+        assert_eq!(seen.insert(key, value), None, "{key} twice");
+        // Of these the sample was not the one that `metrics` draws, or Java has no such key.
+        let differs = key.ends_with("readlatency")
+            || key.ends_with("updatelatency")
+            || ["zk_version", "zk_fsync_threshold_exceed_count"].contains(&key);
+        if !differs {
+            assert_eq!(Some(&value), java.get(key), "{key}");
+        }
+    }
+    for name in ["readlatency", "updatelatency"] {
+        for figure in [
+            "avg", "min", "max", "cnt", "sum", "p50", "p95", "p99", "p999",
+        ] {
+            let key = format!("zk_{figure}_{name}");
+            assert!(
+                java.contains_key(&*key) && seen.contains_key(&*key),
+                "{key}"
+            );
+        }
+    }
+    let of = |name: &str, figure: &str| seen[&*format!("zk_{figure}_{name}")];
+    let updates = [
+        "avg", "min", "max", "cnt", "sum", "p50", "p95", "p99", "p999",
+    ]
+    .map(|figure| of("updatelatency", figure));
+    assert_eq!(
+        updates,
+        ["1.5926", "1", "3", "27", "43", "1", "3", "3", "3"]
+    );
+    assert_eq!(
+        (of("readlatency", "cnt"), of("readlatency", "p999")),
+        ("28", "0")
+    );
+}
+
+#[test]
+fn mntr_begins_with_the_classic_keys_in_their_order() {
+    let (_, ours) = monitor();
+    let classic = "version server_state avg_latency max_latency min_latency packets_received \
+                   packets_sent num_alive_connections outstanding_requests znode_count \
+                   watch_count ephemerals_count approximate_data_size \
+                   open_file_descriptor_count max_file_descriptor_count global_sessions \
+                   local_sessions uptime";
+    let classic: Vec<_> = classic.split(' ').map(|key| format!("zk_{key}")).collect();
+    let keys: Vec<_> = ours
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    assert_eq!(keys[..classic.len()], classic);
+}
+
+#[test]
+fn unknown_numbers_of_files_are_minus_one() {
+    let report = Report {
+        open_files: None,
+        max_open_files: None,
+        ..report()
+    };
+    let text = mntr(&report, &Metrics::default());
+    assert!(
+        text.contains("\nzk_open_file_descriptor_count\t-1\nzk_max_file_descriptor_count\t-1\n")
+    );
+}
+
+#[test]
+fn a_reset_leaves_no_latency() {
+    let (metrics, _) = monitor();
+    metrics.reset();
+    let text = srvr(&report(), &metrics);
+    assert!(
+        text.contains("\nLatency min/avg/max: 0/0.0/0\nReceived: 0\nSent: 0\n"),
+        "{text}"
+    );
+}
+
+/// kazoo reads 8192 bytes once, and takes the leading dotted digits of the version.
+#[test]
+fn kazoo_finds_the_version() {
+    let ours = envi(&Environment::of_this_process());
+    assert!(ours.len() <= 8192);
+    let version = ours
+        .lines()
+        .find_map(|line| line.strip_prefix("zookeeper.version="))
+        .unwrap();
+    let digits = Regex::new(r"^\d+(\.\d+)*").unwrap().find(version).unwrap();
+    let parts: Vec<u32> = digits
+        .as_str()
+        .split('.')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    assert_eq!(parts, [3, 9, 5]);
+}
+
+/// `check_zookeeper.py` reads 2048 bytes once; keys and values by TAB, what can be is an int.
+#[test]
+fn the_nagios_check_finds_its_keys_in_the_first_two_kibibytes() {
+    let (_, ours) = monitor();
+    let end = ours.len().min(2048);
+    let values: BTreeMap<_, _> = ours[..end]
+        .split('\n')
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    for key in [
+        "packets_received",
+        "packets_sent",
+        "num_alive_connections",
+        "outstanding_requests",
+        "znode_count",
+        "watch_count",
+        "ephemerals_count",
+        "approximate_data_size",
+        "open_file_descriptor_count",
+        "max_file_descriptor_count",
+        "max_latency",
+        "min_latency",
+    ] {
+        let value = values[&*format!("zk_{key}")];
+        assert!(value.parse::<i64>().is_ok(), "{key} {value}");
+    }
+    assert_eq!(values["zk_server_state"], "standalone");
+}
+
+/// One line that does not match, and telegraf reports nothing at all.
+#[test]
+fn telegraf_accepts_every_line() {
+    let (_, ours) = monitor();
+    let line = Regex::new(r"^zk_(\w+)\s+([\w\.\-]+)").unwrap();
+    for text in ours.lines() {
+        assert!(line.is_match(text), "{text}");
+    }
+    assert_eq!(
+        &line.captures(ours.lines().nth(1).unwrap()).unwrap()[2],
+        "standalone"
+    );
+}
+
+/// The older exporters split at blanks and take the second field of every line.
+#[test]
+fn the_exporters_find_a_value_in_every_line() {
+    let (_, ours) = monitor();
+    for line in ours.lines().filter(|line| !line.starts_with("zk_version")) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(fields.len(), 2, "{line}");
+        let is_number = fields[1].parse::<f64>().is_ok();
+        assert_eq!(is_number, fields[0] != "zk_server_state", "{line}");
+    }
+}
+
+/// Datadog's check reads `stat` line by line, in this order.
+#[test]
+fn datadog_reads_stat() {
+    let text = stat(&report(), &metrics(66, 87), &connections(60_882));
+    let mut lines = text.lines();
+    let version = lines.next().unwrap();
+    assert!(
+        Regex::new(r"^Zookeeper version: .*\d+\.\d+\.\d+")
+            .unwrap()
+            .is_match(version)
+    );
+    assert_eq!(lines.next(), Some("Clients:"));
+    let client =
+        Regex::new(r"^ /\d+\.\d+\.\d+\.\d+:\d+\[[0-9a-f]\]\(queued=\d+,recved=\d+,sent=\d+\)$");
+    let client = client.unwrap();
+    assert_eq!(
+        lines
+            .by_ref()
+            .take_while(|line| client.is_match(line))
+            .count(),
+        3
+    );
+    let latency = Regex::new(r"^Latency min/avg/max: \d+/\d+(\.\d+)?/\d+$").unwrap();
+    assert!(latency.is_match(lines.next().unwrap()));
+    for name in [
+        "Received",
+        "Sent",
+        "Connections",
+        "Outstanding",
+        "Zxid",
+        "Mode",
+        "Node count",
+    ] {
+        let (key, value) = lines.next().unwrap().split_once(": ").unwrap();
+        assert_eq!(key, name);
+        match name {
+            "Mode" => assert_eq!(value, "standalone"),
+            "Zxid" => assert!(i64::from_str_radix(&value[2..], 16).is_ok()),
+            _ => assert!(value.parse::<u64>().is_ok(), "{key} {value}"),
+        }
+    }
+    assert_eq!(lines.next(), None);
+}
+
+/// Metricbeat and Datadog look for three numbers anywhere; the date has a form of its own.
+#[test]
+fn the_version_has_the_form_of_zookeepers() {
+    let form = r"^3\.9\.5-oxkeeper-\d+\.\d+\.\d+, built on \d{4}-\d\d-\d\d \d\d:\d\d UTC$";
+    assert!(Regex::new(form).unwrap().is_match(VERSION));
+}
