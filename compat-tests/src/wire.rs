@@ -278,14 +278,20 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-        stream.set_nodelay(true)?;
+        let stream = TcpStream::connect(address)?;
+        // A server that has closed already is seen when we read.
+        let _ = stream.set_nodelay(true);
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    /// Over a socket that is connected already.
+    pub fn over(stream: TcpStream) -> Self {
+        Self {
             stream,
             received: Vec::new(),
             closed: false,
-        })
+        }
     }
 
     /// Sends bytes; a connection closed by the server takes them silently.

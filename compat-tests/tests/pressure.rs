@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    compat_tests::suite::main("pressure", &[])
+}
