@@ -1,5 +1,7 @@
 //! The scripts in `bin/`, run as operators and their tools run them (operations.md 2.2, 2.3).
 
+#![expect(clippy::unwrap_used, reason = "a test whose files cannot be set up has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

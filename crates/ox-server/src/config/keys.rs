@@ -170,7 +170,6 @@ const OTHERS: &[(&str, Standing)] = &[
     ("bitHashCacheSize", WATCHERS),
     ("test.allowDiscontinuousProposals", TEST_HOOK),
     ("testingonly.initialZxid", TEST_HOOK),
-    ("serverCnxnFactory", Ensemble),
     ("largeRequestMaxBytes", THROTTLE),
     ("largeRequestThreshold", THROTTLE),
     ("request_throttle_max_requests", THROTTLE),
@@ -314,15 +313,23 @@ pub(super) fn judge(reader: &mut Reader) {
 
 fn in_file(reader: &mut Reader, key: &str, setting: &Setting) {
     let origin = setting.origin.clone();
-    if let Some(standing) = row(&[FILE_INTS, FILE_BOOLEANS, OTHERS], key) {
-        return say(reader, origin, key, &setting.value, standing);
-    }
     let value = &setting.value;
-    let text = match reader.known.get(key) {
+    if let Some(standing) = row(&[FILE_INTS, FILE_BOOLEANS], key) {
+        return say(reader, origin, key, value, standing);
+    }
+    match reader.known.get(key) {
         Some(Place::File | Place::Property) => return,
-        Some(Place::Flag) => only_as_flag(key, value),
-        None if row(&[FLAGS], key).is_some() => only_as_flag(key, value),
-        None => unknown(reader, key),
+        Some(Place::Flag) => return reader.warn(origin, key, only_as_flag(key, value)),
+        None => {}
+    }
+    if let Some(standing) = row(&[OTHERS], key) {
+        return say(reader, origin, key, value, standing);
+    }
+    let is_flag = row(&[FLAGS], key).is_some();
+    let text = if is_flag {
+        only_as_flag(key, value)
+    } else {
+        unknown(reader, key)
     };
     reader.warn(origin, key, text);
 }
@@ -432,22 +439,25 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 fn metrics_provider(reader: &mut Reader) {
-    const KNOWN: [&str; 3] = [
-        "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider",
-        "org.apache.zookeeper.metrics.impl.NullMetricsProvider",
-        "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
-    ];
+    const DEFAULT: &str = "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider";
+    const NULL: &str = "org.apache.zookeeper.metrics.impl.NullMetricsProvider";
+    const PROMETHEUS: &str = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
     let key = "metricsProvider.className";
     let Some(Setting { value, origin }) = reader.text(key, Place::File) else {
         return;
     };
-    if !KNOWN.contains(&value.as_str()) {
-        reader.problem(
-            origin,
-            key,
-            "metrics provider class was not found",
-            &KNOWN.join(", "),
-        );
+    match value.as_str() {
+        DEFAULT | NULL => {}
+        PROMETHEUS => reader.warn(origin, key, "no effect: metrics are not served yet"),
+        _ => {
+            let allowed = [DEFAULT, NULL, PROMETHEUS].join(", ");
+            reader.problem(
+                origin,
+                key,
+                "metrics provider class was not found",
+                &allowed,
+            );
+        }
     }
 }
 

@@ -40,12 +40,7 @@ impl SessionSettings {
             let written = reader
                 .int(key, "milliseconds, or -1 for the default")
                 .unwrap_or(-1);
-            if written < -1 {
-                let origin = reader.origin(key, Place::File);
-                let reason = format!("{key} is negative: {written}");
-                reader.problem(origin, key, reason, "milliseconds, or -1 for the default");
-            }
-            if written < 0 {
+            if written == -1 {
                 tick_ms.saturating_mul(ticks)
             } else {
                 written
@@ -66,7 +61,7 @@ impl SessionSettings {
                 origin,
                 key,
                 reason,
-                &format!("here {min} and {max} ms meet"),
+                &format!("at most the maximum; here {min} and {max} ms"),
             );
         }
         Self {

@@ -364,7 +364,7 @@ fn bad_core_settings_are_refused_with_javas_reason() {
         &file("minSessionTimeout=70000"),
         &[
             "zoo.cfg:3: minSessionTimeout: minSessionTimeout must not be larger than \
-         maxSessionTimeout (allowed: here 70000 and 60000 ms meet)",
+         maxSessionTimeout (allowed: at most the maximum; here 70000 and 60000 ms)",
         ],
     );
     check_refused(
@@ -404,6 +404,30 @@ fn an_unknown_metrics_provider_is_refused() {
         found[0].contains("metrics provider class was not found"),
         "{found:?}"
     );
+}
+
+#[test]
+fn javas_own_metrics_providers_are_accepted() {
+    let provider = |class: &str| {
+        file(&format!(
+            "metricsProvider.className=org.apache.zookeeper.metrics.{class}"
+        ))
+    };
+    check_warned(&provider("impl.DefaultMetricsProvider"), &[]);
+    check_warned(
+        &provider("prometheus.PrometheusMetricsProvider"),
+        &["zoo.cfg:3: metricsProvider.className: no effect: metrics are not served yet"],
+    );
+}
+
+#[test]
+fn a_negative_session_timeout_is_no_limit_below() {
+    assert_eq!(
+        file("minSessionTimeout=-5").config().sessions.min_timeout,
+        Duration::ZERO
+    );
+    let default = file("minSessionTimeout=-1").config().sessions.min_timeout;
+    assert_eq!(default, Duration::from_secs(6));
 }
 
 #[test]
