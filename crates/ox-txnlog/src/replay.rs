@@ -454,7 +454,8 @@ impl Run<'_> {
             return Ok(());
         };
         if !self.options.end_at_damage {
-            let start = tail.offset.max(nonzero.saturating_sub(8));
+            // A checksum may begin with up to seven zeros. A short record is whole in itself.
+            let start = (tail.offset + 1).max(nonzero.saturating_sub(7));
             let later = find_last_record(&file, start, self.last, self.options.max_record);
             let suspect = |&(offset, _): &(u64, Zxid)| match tail.synced {
                 Some(_) => offset - tail.offset > MAX_BATCH as u64,

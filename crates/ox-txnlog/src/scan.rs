@@ -115,10 +115,10 @@ mod tests {
         payload
     }
 
-    /// Records at these offsets in a file of a quarter of a megabyte.
+    /// Records at these offsets in a file of two chunks.
     fn file(records: &[(u64, i64)]) -> File {
         let file = tempfile::tempfile().unwrap();
-        file.set_len(256 << 10).unwrap();
+        file.set_len(2 * CHUNK as u64).unwrap();
         for &(offset, zxid) in records {
             let mut entry = Vec::new();
             push_entry(&payload(zxid, 100), &mut entry);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_first_byte_that_is_not_zero_is_found_anywhere() {
-        for place in [0_u64, 1, 65_535, 65_536, 262_143] {
+        for place in [0_u64, 1, 65_535, 65_536, 131_071] {
             let file = file(&[]);
             file.write_all_at(&[1], place).unwrap();
             assert_eq!(find_nonzero(&file, 0).unwrap(), Some(place));
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_last_record_is_found_wherever_it_begins() {
         // Around the border of two reads, too.
-        for place in (65_400..65_600).chain([17, 200_000]) {
+        for place in (65_480..65_540).chain([17, 100_000]) {
             let file = file(&[(place, 7)]);
             let found = |above| find_last_record(&file, 3, Zxid(above), 1000).unwrap();
             assert_eq!(found(6), Some((place, Zxid(7))), "{place}");

@@ -46,12 +46,12 @@ impl Folder {
     }
 }
 
-/// The payload of a record that takes about `length` bytes.
+/// A payload of `length` bytes, 46 at least.
 pub(crate) fn payload(zxid: i64, length: usize) -> Vec<u8> {
     let byte = u8::try_from(zxid & 0x7f).unwrap() | 1;
     let txn = Txn::SetData(SetDataTxn {
         path: "/a".to_owned(),
-        data: Some(vec![byte; length.saturating_sub(50)].into()),
+        data: Some(vec![byte; length.saturating_sub(46)].into()),
         version: 3,
     });
     record(zxid, txn)
