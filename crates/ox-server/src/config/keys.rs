@@ -28,7 +28,6 @@ const SASL: Standing = Guards("SASL is not supported yet");
 const X509: Standing = Guards("x509 authentication is not supported yet");
 const PROVIDERS: Standing =
     Guards("authentication providers beyond digest and ip are not supported yet");
-const ENFORCE: Standing = Guards("enforced authentication is not supported yet");
 const QUORUM_AUTH: Standing = Guards("quorum authentication is not supported yet");
 const LOGIN: Standing = Guards("a JAAS login configuration is not supported yet");
 const ADMIN: Standing = NotYet("the AdminServer is not served yet");
@@ -85,8 +84,7 @@ const OTHERS: &[(&str, Standing)] = &[
     ("client.certReload", NotYet("there is no TLS yet")),
     ("fips-mode", NotYet("there is no TLS yet")),
     ("authProvider.*", PROVIDERS),
-    ("enforce.auth.*", ENFORCE),
-    ("sessionRequireClientSASLAuth", ENFORCE),
+    ("sessionRequireClientSASLAuth", SASL),
     ("java.security.auth.login.config", LOGIN),
     ("superUser", SASL),
     ("superUser.*", SASL),

@@ -20,10 +20,11 @@ mod tests;
 mod value;
 
 pub use flags::Flag;
+pub use ox_replica::DigestAlgorithm;
 pub use problem::{ConfigErrors, Origin, Problem, Warning};
 pub use sections::{
-    AuthSettings, ContainerSettings, DigestAlgorithm, FourLetterWords, LimitSettings, LogSettings,
-    QuotaSettings, SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
+    AuthSettings, ContainerSettings, FourLetterWords, LimitSettings, LogSettings, QuotaSettings,
+    SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
 };
 
 use ensemble::ClientEndpoint;

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ox_replica::DigestAlgorithm;
+
 use super::reader::{Place, Reader, Setting};
 
 /// Session timeouts.
@@ -223,50 +225,6 @@ impl TreeSettings {
     }
 }
 
-/// The hash of the digest scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DigestAlgorithm {
-    /// `SHA1`, ZooKeeper's default.
-    Sha1,
-    /// `SHA-224`.
-    Sha224,
-    /// `SHA-256`.
-    Sha256,
-    /// `SHA-384`.
-    Sha384,
-    /// `SHA-512`.
-    Sha512,
-    /// `SHA3-224`.
-    Sha3_224,
-    /// `SHA3-256`.
-    Sha3_256,
-    /// `SHA3-384`.
-    Sha3_384,
-    /// `SHA3-512`.
-    Sha3_512,
-}
-
-impl DigestAlgorithm {
-    const NAMES: &str =
-        "SHA1, SHA-224, SHA-256, SHA-384, SHA-512, SHA3-224, SHA3-256, SHA3-384, SHA3-512";
-
-    /// Reads a JCA name; those are the same in any case.
-    fn named(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "SHA1" | "SHA-1" | "SHA" => Self::Sha1,
-            "SHA224" | "SHA-224" => Self::Sha224,
-            "SHA256" | "SHA-256" => Self::Sha256,
-            "SHA384" | "SHA-384" => Self::Sha384,
-            "SHA512" | "SHA-512" => Self::Sha512,
-            "SHA3-224" => Self::Sha3_224,
-            "SHA3-256" => Self::Sha3_256,
-            "SHA3-384" => Self::Sha3_384,
-            "SHA3-512" => Self::Sha3_512,
-            _ => return None,
-        })
-    }
-}
-
 /// Who a client is, and whether it matters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AuthSettings {
@@ -279,6 +237,8 @@ pub struct AuthSettings {
     pub super_digest: Option<String>,
     /// `skipACL`: on for the exact word `yes`; then no ACL is checked.
     pub skip_acl: bool,
+    /// `enforce.auth.schemes`, if `enforce.auth.enabled`: a connection needs one of these.
+    pub required_schemes: Vec<String>,
 }
 
 impl std::fmt::Debug for AuthSettings {
@@ -288,6 +248,7 @@ impl std::fmt::Debug for AuthSettings {
             .field("digest_algorithm", &self.digest_algorithm)
             .field("super_digest", &self.super_digest.as_ref().map(|_| "..."))
             .field("skip_acl", &self.skip_acl)
+            .field("required_schemes", &self.required_schemes)
             .finish()
     }
 }
@@ -308,7 +269,38 @@ impl AuthSettings {
             digest_algorithm: Self::algorithm(reader),
             super_digest: super_digest.map(|setting| setting.value),
             skip_acl,
+            required_schemes: Self::required_schemes(reader),
         }
+    }
+
+    fn required_schemes(reader: &mut Reader) -> Vec<String> {
+        const AVAILABLE: [&str; 2] = ["digest", "ip"];
+        let enabled = reader.flag("enforce.auth.enabled", false);
+        let written = reader.text("enforce.auth.schemes", Place::Property);
+        if !enabled {
+            return Vec::new();
+        }
+        let allowed = "a comma list of digest and ip";
+        let Some(Setting { value, origin }) = written.filter(|setting| !setting.value.is_empty())
+        else {
+            let origin = reader.origin("enforce.auth.enabled", Place::Property);
+            let reason = "zookeeper.enforce.auth.enabled is true zookeeper.enforce.auth.schemes \
+                          must be  configured.";
+            reader.problem(origin, "enforce.auth.enabled", reason, allowed);
+            return Vec::new();
+        };
+        let schemes: Vec<_> = value
+            .split(',')
+            .map(|scheme| scheme.trim().to_owned())
+            .collect();
+        for scheme in schemes
+            .iter()
+            .filter(|scheme| !AVAILABLE.contains(&scheme.as_str()))
+        {
+            let reason = format!("Authentication scheme {scheme} is not available.");
+            reader.problem(origin.clone(), "enforce.auth.schemes", reason, allowed);
+        }
+        schemes
     }
 
     fn algorithm(reader: &mut Reader) -> DigestAlgorithm {
@@ -316,7 +308,7 @@ impl AuthSettings {
         let Some(Setting { value, origin }) = reader.text(key, Place::Property) else {
             return DigestAlgorithm::Sha1;
         };
-        DigestAlgorithm::named(&value).unwrap_or_else(|| {
+        DigestAlgorithm::from_name(&value).unwrap_or_else(|| {
             let reason = format!("{value} MessageDigest not available");
             reader.problem(origin, key, reason, DigestAlgorithm::NAMES);
             // Java finds this only when it loads the provider, past the configuration.

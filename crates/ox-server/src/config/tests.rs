@@ -172,6 +172,7 @@ fn a_minimal_file_has_javas_defaults() {
         auth: AuthSettings {
             digest_enabled: true,
             digest_algorithm: DigestAlgorithm::Sha1,
+            required_schemes: Vec::new(),
             super_digest: None,
             skip_acl: false,
         },
@@ -261,6 +262,7 @@ fn every_key_reaches_its_field() {
         auth: AuthSettings {
             digest_enabled: false,
             digest_algorithm: DigestAlgorithm::Sha256,
+            required_schemes: Vec::new(),
             super_digest: Some("super:abc=".to_owned()),
             skip_acl: true,
         },
@@ -458,8 +460,6 @@ fn settings_that_guard_the_server_are_not_ignored() {
             "authProvider.1",
             "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
         ),
-        ("enforce.auth.enabled", "true"),
-        ("enforce.auth.schemes", "digest"),
         ("sessionRequireClientSASLAuth", "true"),
         ("quorum.auth.enableSasl", "true"),
         ("quorum.auth.serverRequireSasl", "true"),
@@ -482,12 +482,7 @@ fn settings_that_guard_the_server_are_not_ignored() {
             "{found:?}"
         );
     }
-    for key in [
-        "sslQuorum",
-        "portUnification",
-        "enforce.auth.enabled",
-        "quorum.auth.enableSasl",
-    ] {
+    for key in ["sslQuorum", "portUnification", "quorum.auth.enableSasl"] {
         check_warned(&file(&format!("{key}=false")), &[]);
     }
 }
@@ -717,6 +712,33 @@ fn numbers_of_the_property_map_fall_back_in_words() {
             "zoo.cfg:5: preAllocSize: \"64M\" is no number, 65536 is used",
         ],
     );
+}
+
+#[test]
+fn too_few_snapshots_and_too_little_slack_are_raised() {
+    let start = file("autopurge.snapRetainCount=1\njute.maxbuffer.extrasize=1\n");
+    let config = start.config();
+    assert_eq!(config.snapshots.retain, 3);
+    assert_eq!(config.limits.jute_extra_size, 1024);
+    check_warned(
+        &start,
+        &[
+            "zoo.cfg:3: autopurge.snapRetainCount: Invalid autopurge.snapRetainCount: 1. \
+           Defaulting to 3",
+        ],
+    );
+}
+
+#[test]
+fn any_address_is_every_address_in_both_families() {
+    for address in ["0.0.0.0", "::", "[::]"] {
+        let config = file(&format!("clientPortAddress={address}")).config();
+        assert_eq!(
+            config.client.map(|client| client.address),
+            Some(None),
+            "{address}"
+        );
+    }
 }
 
 #[test]
