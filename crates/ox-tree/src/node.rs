@@ -13,23 +13,24 @@ use crate::owner::{OwnerKind, owner_kind};
 use crate::slab::NONE;
 use crate::tree::DataTree;
 
-/// One znode.
+/// One znode. What a lookup needs stands together at the front, to share a cache line.
+#[repr(C)]
 pub(crate) struct Znode {
-    pub(crate) czxid: i64,
-    pub(crate) mzxid: i64,
-    pub(crate) ctime: i64,
-    pub(crate) mtime: i64,
     pub(crate) blob: Blob,
-    pub(crate) version: i32,
     /// Hash of the full path.
     pub(crate) hash: u32,
     /// The directory it is listed in; none for the root.
     pub(crate) parent: u32,
-    /// Its place in that list.
-    pub(crate) place: u32,
     /// Its own directory, if any.
     pub(crate) directory: u32,
     pub(crate) acl: AclAndFlags,
+    pub(crate) czxid: i64,
+    pub(crate) mzxid: i64,
+    pub(crate) ctime: i64,
+    pub(crate) mtime: i64,
+    pub(crate) version: i32,
+    /// Its place in the list of its parent.
+    pub(crate) place: u32,
 }
 
 const _: () = assert!(

@@ -8,12 +8,20 @@ use std::ops::{Index, IndexMut};
 /// No value has this number.
 pub(crate) const NONE: u32 = u32::MAX;
 
-const CHUNK_BITS: u32 = 12;
-const CHUNK_LEN: usize = 1 << CHUNK_BITS;
+/// A size that allocators hand out without slack.
+const CHUNK_BYTES: usize = 1 << 18;
 
 pub(crate) struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
+}
+
+impl<T> Slab<T> {
+    const CHUNK_LEN: usize = CHUNK_BYTES / size_of::<T>();
+
+    fn place(id: u32) -> (usize, usize) {
+        (id as usize / Self::CHUNK_LEN, id as usize % Self::CHUNK_LEN)
+    }
 }
 
 impl<T: Default> Slab<T> {
@@ -31,7 +39,7 @@ impl<T: Default> Slab<T> {
 
     fn capacity(&self) -> usize {
         match self.chunks.last() {
-            Some(last) => (self.chunks.len() - 1) * CHUNK_LEN + last.len(),
+            Some(last) => (self.chunks.len() - 1) * Self::CHUNK_LEN + last.len(),
             None => 0,
         }
     }
@@ -44,9 +52,9 @@ impl<T: Default> Slab<T> {
         let id = u32::try_from(self.capacity()).expect("fewer than 2^32 values");
         assert_ne!(id, NONE, "the last number means none");
         match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_LEN => chunk.push(value),
+            Some(chunk) if chunk.len() < Self::CHUNK_LEN => chunk.push(value),
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK_LEN);
+                let mut chunk = Vec::with_capacity(Self::CHUNK_LEN);
                 chunk.push(value);
                 self.chunks.push(chunk);
             }
@@ -61,22 +69,18 @@ impl<T: Default> Slab<T> {
     }
 }
 
-fn split(id: u32) -> (usize, usize) {
-    ((id >> CHUNK_BITS) as usize, id as usize % CHUNK_LEN)
-}
-
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, id: u32) -> &T {
-        let (chunk, offset) = split(id);
+        let (chunk, offset) = Self::place(id);
         &self.chunks[chunk][offset]
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, id: u32) -> &mut T {
-        let (chunk, offset) = split(id);
+        let (chunk, offset) = Self::place(id);
         &mut self.chunks[chunk][offset]
     }
 }
@@ -88,17 +92,17 @@ mod tests {
     #[test]
     fn numbers_are_dense_and_used_again() {
         let mut slab = Slab::new();
-        for value in 0..10_000_u32 {
+        for value in 0..200_000_u32 {
             assert_eq!(slab.insert(value), value);
         }
         assert_eq!(
-            (slab.len(), slab[9_999], slab[4_096]),
-            (10_000, 9_999, 4_096)
+            (slab.len(), slab[199_999], slab[65_536]),
+            (200_000, 199_999, 65_536)
         );
-        assert_eq!(slab.remove(4_096), 4_096);
-        assert_eq!((slab.len(), slab[4_096]), (9_999, 0));
-        assert_eq!(slab.insert(7), 4_096);
-        assert_eq!(slab.insert(8), 10_000);
-        assert_eq!((slab.len(), slab[4_096]), (10_001, 7));
+        assert_eq!(slab.remove(65_536), 65_536);
+        assert_eq!((slab.len(), slab[65_536]), (199_999, 0));
+        assert_eq!(slab.insert(7), 65_536);
+        assert_eq!(slab.insert(8), 200_000);
+        assert_eq!((slab.len(), slab[65_536]), (200_001, 7));
     }
 }

@@ -206,19 +206,22 @@ impl DataTree {
 /// Lookups by number.
 impl DataTree {
     pub(crate) fn resolve(&self, path: &str) -> Option<u32> {
-        let Some((parent, name)) = path.rsplit_once('/') else {
-            return path.is_empty().then_some(ROOT);
-        };
-        if path == path::ROOT {
+        if path.is_empty() || path == path::ROOT {
             return Some(ROOT);
         }
         let hash = self.index.hash(path);
-        self.index.find(hash, |id| {
-            let node = &self.nodes[id];
-            node.hash == hash
-                && node.blob.name() == name.as_bytes()
-                && *self.directories[node.parent].path == *parent
-        })
+        self.index
+            .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
+    }
+
+    /// True if this is the path of a znode that is not the root.
+    fn is_at(&self, id: u32, hash: u32, path: &[u8]) -> bool {
+        let node = &self.nodes[id];
+        node.hash == hash
+            && path
+                .strip_suffix(node.blob.name())
+                .and_then(|rest| rest.strip_suffix(b"/"))
+                .is_some_and(|parent| self.directories[node.parent].path.as_bytes() == parent)
     }
 
     pub(crate) fn name(&self, id: u32) -> &str {
