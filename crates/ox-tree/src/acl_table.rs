@@ -4,10 +4,11 @@
 //! list has gone: an image that is being written has put the numbers on record already.
 //! Source: `org.apache.zookeeper.server.ReferenceCountedACLCache`.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::SharedSeed;
+use foldhash::fast::{FixedState, FoldHasher};
 use hashbrown::{HashMap, HashTable};
 use ox_proto::Acl;
 
@@ -27,7 +28,7 @@ pub(crate) struct AclTable {
     open: Arc<[Acl]>,
     entries: HashMap<u32, Entry, FixedState>,
     numbers: HashTable<u32>,
-    hasher: FixedState,
+    seed: SharedSeed,
     last: u32,
 }
 
@@ -37,7 +38,7 @@ impl AclTable {
             open: Arc::new([Acl::world(Acl::ALL)]),
             entries: HashMap::default(),
             numbers: HashTable::new(),
-            hasher: FixedState::with_seed(hash_seed),
+            seed: SharedSeed::from_u64(hash_seed),
             last: OPEN,
         }
     }
@@ -65,7 +66,7 @@ impl AclTable {
         if *list == *self.open {
             return OPEN;
         }
-        let hash = hash(&self.hasher, list);
+        let hash = hash(&self.seed, list);
         let entries = &mut self.entries;
         if let Some(number) = self
             .numbers
@@ -127,8 +128,8 @@ impl AclTable {
     }
 }
 
-fn hash(hasher: &FixedState, list: &[Acl]) -> u64 {
-    let mut state = hasher.build_hasher();
+fn hash(seed: &SharedSeed, list: &[Acl]) -> u64 {
+    let mut state = FoldHasher::with_seed(0, seed);
     for acl in list {
         acl.perms.hash(&mut state);
         acl.id.scheme.hash(&mut state);

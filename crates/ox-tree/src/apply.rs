@@ -362,3 +362,6 @@ fn split(path: &str) -> Option<(&str, &str)> {
 fn code(err: i32) -> ErrorCode {
     ErrorCode::from_code(err).unwrap_or(ErrorCode::SystemError)
 }
+
+#[cfg(test)]
+mod tests;

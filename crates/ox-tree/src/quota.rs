@@ -307,7 +307,8 @@ impl DataTree {
             return Ok(None);
         };
         let usage = self.nodes[stats].blob.data().and_then(StatsTrack::parse);
-        let usage = usage.unwrap_or_else(|| self.usage(governed));
+        // Junk is counted anew at the next change, not here: a refused request must stay cheap.
+        let usage = usage.unwrap_or_default();
         let breach = |what, hard: Option<i64>, soft, used: i64, delta| {
             let hard = hard.filter(|limit| *limit > -1);
             let limit = hard.unwrap_or(soft);
