@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use ox_server::config::{Config, ConfigErrors, Flag, Origin, Sources, Warning};
-use ox_server::logging;
+use ox_server::{ServeError, logging};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -78,7 +78,10 @@ pub(crate) fn serve(sources: &Sources) -> ExitCode {
     let code = match Config::load(sources) {
         Ok(config) => {
             log_warnings(&config.warnings);
-            0
+            match ox_server::serve(config) {
+                Ok(()) => 0,
+                Err(error) => fail(&error),
+            }
         }
         Err(errors) => refuse(&errors, sources.arguments.len()),
     };
@@ -113,6 +116,25 @@ fn refuse(errors: &ConfigErrors, arguments: usize) -> u8 {
         eprintln!("Usage: oxkeeper serve configfile | port datadir [ticktime] [maxcnxns]");
     }
     code
+}
+
+/// What a server that could not start, or could not go on, leaves behind.
+fn fail(error: &ServeError) -> u8 {
+    let text = match error {
+        ServeError::Dirs(_) => error.chain(),
+        ServeError::Load(_)
+        | ServeError::Snapshot(_)
+        | ServeError::Bind { .. }
+        | ServeError::Start(_) => {
+            format!(
+                "Unexpected exception, exiting abnormally: {}",
+                error.chain()
+            )
+        }
+    };
+    tracing::error!("{text}");
+    eprintln!("{text}");
+    error.exit_code()
 }
 
 /// The last lines of a log.

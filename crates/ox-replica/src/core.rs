@@ -508,7 +508,12 @@ impl Core {
 
     fn apply(&mut self, database: &mut Database, record: &TxnRecord) -> Outcome {
         let zxid = record.header.zxid;
-        let Database { tree, watches, .. } = database;
+        let Database {
+            tree,
+            watches,
+            digests,
+            ..
+        } = database;
         let Self {
             effects,
             clients,
@@ -535,6 +540,7 @@ impl Core {
             });
         });
         self.prep.applied(zxid);
+        digests.note(zxid, tree.digest());
         if let Some(digest) = &record.digest
             && digest.tree_digest != tree.digest()
         {

@@ -21,7 +21,7 @@ mod settings;
 
 pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
 pub use core::{Answers, Core, Input, Now, Output};
-pub use database::Database;
+pub use database::{Database, DigestLog};
 pub use read::Reader;
 pub use request::{ClientRequest, Refusal, Work};
 pub use settings::{ReaperSettings, Settings};

@@ -1,5 +1,27 @@
 //! The server: configuration, sockets, disk, tasks.
+//!
+//! [`serve`] builds the owners of all state, lets them run, and joins them: the core task, the log
+//! thread, the snapshot thread, one task per connection. Source: style and rules of the request's
+//! road are in `docs/ARCHITECTURE.md`.
 
+mod address;
 pub mod admin;
+mod assembly;
+mod client;
+mod clients;
+mod clock;
 pub mod config;
+mod connection;
+mod core_task;
+mod fatal;
+mod listener;
+mod load;
+mod log_thread;
 pub mod logging;
+mod purge_task;
+mod shared;
+mod snapshot_thread;
+mod words;
+
+pub use assembly::{ServeError, serve};
+pub use load::LoadError;

@@ -267,6 +267,8 @@ metrics! {
     watch_bytes: Counter,
     /// Connect requests.
     connection_request_count: Counter,
+    /// Auth packets that were refused.
+    auth_failed_count: Counter,
     /// Connections over a limit.
     connection_rejected: Counter,
     /// Connections that have ended.

@@ -127,6 +127,7 @@ pub fn mntr(report: &Report, metrics: &Metrics) -> String {
         metrics.client_response_size.min(),
     );
     for (name, counter) in [
+        ("auth_failed_count", &metrics.auth_failed_count),
         ("bytes_received_count", &metrics.bytes_received_count),
         ("response_bytes", &metrics.response_bytes),
         ("watch_bytes", &metrics.watch_bytes),

@@ -264,40 +264,48 @@ impl AuthSettings {
                 "ACLs are not checked for anybody",
             );
         }
+        let digest_enabled = reader.flag("DigestAuthenticationProvider.enabled", true);
         Self {
-            digest_enabled: reader.flag("DigestAuthenticationProvider.enabled", true),
+            digest_enabled,
             digest_algorithm: Self::algorithm(reader),
             super_digest: super_digest.map(|setting| setting.value),
             skip_acl,
-            required_schemes: Self::required_schemes(reader),
+            required_schemes: Self::required_schemes(reader, digest_enabled),
         }
     }
 
-    fn required_schemes(reader: &mut Reader) -> Vec<String> {
-        const AVAILABLE: [&str; 2] = ["digest", "ip"];
+    /// `digest_enabled` is whether that scheme is there to be asked for; `ip` always is.
+    fn required_schemes(reader: &mut Reader, digest_enabled: bool) -> Vec<String> {
         let enabled = reader.flag("enforce.auth.enabled", false);
         let written = reader.text("enforce.auth.schemes", Place::Property);
-        if !enabled {
-            return Vec::new();
-        }
-        let allowed = "a comma list of digest and ip";
-        let Some(Setting { value, origin }) = written.filter(|setting| !setting.value.is_empty())
-        else {
-            let origin = reader.origin("enforce.auth.enabled", Place::Property);
-            let reason = "zookeeper.enforce.auth.enabled is true zookeeper.enforce.auth.schemes \
-                          must be  configured.";
-            reader.problem(origin, "enforce.auth.enabled", reason, allowed);
+        let written = written.filter(|setting| !setting.value.is_empty());
+        let (Some(Setting { value, origin }), true) = (&written, enabled) else {
+            if let Some(Setting { origin, .. }) = written {
+                let text = "no effect without enforce.auth.enabled=true";
+                reader.warn(origin, "enforce.auth.schemes", text);
+            } else if enabled {
+                let origin = reader.origin("enforce.auth.enabled", Place::Property);
+                let reason = "zookeeper.enforce.auth.enabled is true \
+                              zookeeper.enforce.auth.schemes must be  configured.";
+                reader.problem(
+                    origin,
+                    "enforce.auth.enabled",
+                    reason,
+                    "digest, ip, or both",
+                );
+            }
             return Vec::new();
         };
         let schemes: Vec<_> = value
             .split(',')
             .map(|scheme| scheme.trim().to_owned())
             .collect();
-        for scheme in schemes
-            .iter()
-            .filter(|scheme| !AVAILABLE.contains(&scheme.as_str()))
-        {
+        for scheme in &schemes {
+            if scheme == "ip" || (scheme == "digest" && digest_enabled) {
+                continue;
+            }
             let reason = format!("Authentication scheme {scheme} is not available.");
+            let allowed = "a comma list of digest and ip";
             reader.problem(origin.clone(), "enforce.auth.schemes", reason, allowed);
         }
         schemes

@@ -488,6 +488,41 @@ fn settings_that_guard_the_server_are_not_ignored() {
 }
 
 #[test]
+fn enforced_authentication_names_schemes_there_are() {
+    let on = "enforce.auth.enabled=true\n";
+    let schemes = |more: &str| file(&format!("{on}{more}"));
+    let both = schemes("enforce.auth.schemes=digest, ip").config();
+    assert_eq!(both.auth.required_schemes, ["digest", "ip"]);
+    check_refused(
+        &schemes(""),
+        &[
+            "zoo.cfg:3: enforce.auth.enabled: zookeeper.enforce.auth.enabled is true \
+           zookeeper.enforce.auth.schemes must be  configured. (allowed: digest, ip, or both)",
+        ],
+    );
+    let missing = |line: usize, scheme: &str| {
+        format!(
+            "zoo.cfg:{line}: enforce.auth.schemes: Authentication scheme {scheme} is not \
+             available. (allowed: a comma list of digest and ip)"
+        )
+    };
+    check_refused(
+        &schemes("enforce.auth.schemes=sasl,digest"),
+        &[&missing(4, "sasl")],
+    );
+    check_refused(
+        &schemes("DigestAuthenticationProvider.enabled=false\nenforce.auth.schemes=digest"),
+        &[&missing(5, "digest")],
+    );
+    let off = file("enforce.auth.schemes=sasl");
+    assert!(off.config().auth.required_schemes.is_empty());
+    check_warned(
+        &off,
+        &["zoo.cfg:3: enforce.auth.schemes: no effect without enforce.auth.enabled=true"],
+    );
+}
+
+#[test]
 fn guards_are_refused_as_flags_too_and_named_by_their_source() {
     let start = file("").environment(
         "-Djava.security.auth.login.config=/j",

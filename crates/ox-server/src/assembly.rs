@@ -1,0 +1,292 @@
+//! Builds a server out of its parts, runs it, and takes it apart again.
+//!
+//! Shutdown goes from upstream to downstream: the port, the connections, the core, the log, the
+//! snapshots. Each ends because what it listens to has ended. Source: `ZooKeeperServerMain.java`;
+//! operations.md 1.2 and 11.1.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use ox_proto::ServerId;
+use ox_replica::{AuthSettings, Core, ReaperSettings, Settings};
+use ox_session::TouchTable;
+use ox_txnlog::{DataDirs, DirError, Log, LogConfig, SnapshotError};
+use parking_lot::{Mutex, RwLock};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::DEFAULT_TRACE_MASK;
+use crate::admin::metrics::Metrics;
+use crate::clients::{Clients, ConnectionLimits};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core_task::CoreTask;
+use crate::load::{self, LoadError};
+use crate::log_thread::{self, LogQueue};
+use crate::purge_task;
+use crate::shared::Shared;
+use crate::{listener, snapshot_thread};
+
+/// Messages from connections that may wait for the core. Each holds what one read brought, so
+/// this is memory; a connection that finds it full waits, and TCP tells its client.
+const CORE_QUEUE: usize = 1024;
+
+/// Reports of the log that may wait for the core, which never lets them wait long.
+const FLUSHED_QUEUE: usize = 64;
+
+/// How long connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A server alone has this number in its session ids.
+const STANDALONE: ServerId = ServerId(1);
+
+/// Why a server did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The folders for data.
+    #[error("Unable to access datadir, exiting abnormally")]
+    Dirs(#[from] DirError),
+    /// What is in them.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The first snapshot of a new server.
+    #[error("cannot write the first snapshot")]
+    Snapshot(#[from] SnapshotError),
+    /// The port for clients.
+    #[error("cannot open the client port {port}")]
+    Bind {
+        /// The port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Threads or signals.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}
+
+impl ServeError {
+    /// The exit code of the process (`org.apache.zookeeper.server.ExitCode`).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Dirs(_) => 3,
+            Self::Snapshot(_) => 10,
+            Self::Load(_) | Self::Bind { .. } | Self::Start(_) => 1,
+        }
+    }
+
+    /// The error and all that caused it, on one line.
+    pub fn chain(&self) -> String {
+        crate::fatal::chain(self)
+    }
+}
+
+/// Runs a server until SIGTERM or SIGINT.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let dirs = DataDirs::open(
+        &config.data_dir,
+        &config.data_log_dir,
+        config.tree.create_directories,
+    )?;
+    let _lock = dirs.lock()?;
+    let hash_seed = RandomState::new().hash_one("hash seed");
+    let found = load::load(&config, &dirs, hash_seed)?;
+    dirs.take_initialize_marker()?;
+
+    let limits = ConnectionLimits {
+        per_address: usize::try_from(config.limits.max_client_connections).unwrap_or(usize::MAX),
+        in_all: usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX),
+    };
+    let shared = Arc::new(Shared {
+        auth: auth_settings(&config),
+        database: RwLock::new(found.database),
+        touches: Mutex::new(TouchTable::new()),
+        clients: Clients::new(limits),
+        metrics: Metrics::default(),
+        clock: Clock::start(),
+        dirs: dirs.clone(),
+        trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
+        config,
+    });
+    // The first snapshot must stand before the first record of the log; a later one that only
+    // spares the next start some replay is taken beside the work.
+    if found.snapshot.is_none() {
+        snapshot_thread::take(&shared, &dirs)?;
+    }
+    let is_behind = found
+        .snapshot
+        .is_some_and(|zxid| zxid != last_zxid(&shared));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Start)?;
+    let (snapshots, snapshot_requests) = sync_channel(1);
+    let snapshotter = snapshot_thread::spawn(Arc::clone(&shared), dirs.clone(), snapshot_requests);
+    if is_behind {
+        // The channel is empty and its receiver is there.
+        let _ = snapshots.try_send(());
+    }
+    let outcome = runtime.block_on(run(shared, dirs, hash_seed, snapshots));
+    drop(runtime);
+    snapshotter
+        .join()
+        .expect("the snapshot thread does not panic");
+    outcome
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    dirs: DataDirs,
+    hash_seed: u64,
+    snapshots: SyncSender<()>,
+) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
+    let listener = bind(&shared)?;
+
+    let (to_core, messages) = mpsc::channel(CORE_QUEUE);
+    let (to_flushed, flushed) = mpsc::channel(FLUSHED_QUEUE);
+    let queue = Arc::new(LogQueue::default());
+    let log = Log::create(&dirs, log_config(&shared.config));
+    let log_thread = log_thread::spawn(
+        Arc::clone(&shared),
+        log,
+        Arc::clone(&queue),
+        snapshots,
+        // The core is there until it has closed the queue, which ends this thread.
+        move |zxid| {
+            let _ = to_flushed.blocking_send(zxid);
+        },
+    );
+    let core = {
+        let database = shared.database.read();
+        Core::new(settings(&shared), &database, hash_seed, shared.clock.now())
+    };
+    let core_task = CoreTask::new(Arc::clone(&shared), core, queue);
+    let core_task = tokio::spawn(core_task.run(messages, flushed));
+
+    let stop = CancellationToken::new();
+    let connections = TaskTracker::new();
+    let accepting = listener.map(|listener| {
+        announce(&shared, &listener);
+        let (shared, to_core) = (Arc::clone(&shared), to_core.clone());
+        tokio::spawn(listener::run(
+            listener,
+            shared,
+            to_core,
+            connections.clone(),
+            stop.clone(),
+        ))
+    });
+    let purging = tokio::spawn(purge_task::run(Arc::clone(&shared), dirs, stop.clone()));
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    stop.cancel();
+    if let Some(accepting) = accepting {
+        accepting.await.expect("the listener does not panic");
+    }
+    purging.await.expect("the purge task does not panic");
+    connections.close();
+    if tokio::time::timeout(GRACE, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("{} connections did not end in time", connections.len());
+    }
+    drop(to_core);
+    core_task.await.expect("the core does not panic");
+    tokio::task::spawn_blocking(move || log_thread.join())
+        .await
+        .expect("waiting does not panic")
+        .expect("the log thread does not panic");
+    tracing::info!("stopped at zxid {}", last_zxid(&shared));
+    Ok(())
+}
+
+fn bind(shared: &Shared) -> Result<Option<TcpListener>, ServeError> {
+    let Some(listen) = &shared.config.client else {
+        tracing::warn!("no clientPort is set: no client will be served");
+        return Ok(None);
+    };
+    let port = listen.port;
+    listener::bind(listen)
+        .map(Some)
+        .map_err(|source| ServeError::Bind { port, source })
+}
+
+/// The line that says that it serves.
+fn announce(shared: &Shared, listener: &TcpListener) {
+    let address = listener
+        .local_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let database = shared.database.read();
+    tracing::info!(
+        znodes = database.tree.node_count(),
+        sessions = database.sessions.len(),
+        zxid = %database.tree.last_zxid(),
+        "binding to port {address}: serving clients, standalone",
+    );
+}
+
+fn last_zxid(shared: &Shared) -> ox_proto::Zxid {
+    shared.database.read().tree.last_zxid()
+}
+
+fn log_config(config: &Config) -> LogConfig {
+    LogConfig {
+        preallocate: config.log.preallocate,
+        force_sync: config.log.force_sync,
+        fsync_warning: config.log.fsync_warning,
+        size_limit: config.log.size_limit,
+    }
+}
+
+fn settings(shared: &Shared) -> Settings {
+    let config = &shared.config;
+    let containers = &config.containers;
+    Settings {
+        server: STANDALONE,
+        tick_ms: millis(config.sessions.tick),
+        min_session_timeout_ms: millis_int(config.sessions.min_timeout),
+        max_session_timeout_ms: millis_int(config.sessions.max_timeout),
+        tree: load::options(config),
+        enforce_quota: config.quotas.enforce,
+        auth: shared.auth.clone(),
+        reaper: ReaperSettings {
+            check_interval_ms: millis(containers.check_interval),
+            pause_ms: 60_000 / i64::from(containers.max_per_minute.max(1)),
+            max_never_used_ms: containers.max_never_used.map_or(0, millis),
+        },
+    }
+}
+
+fn auth_settings(config: &Config) -> AuthSettings {
+    let auth = &config.auth;
+    AuthSettings {
+        digest: auth.digest_enabled.then_some(auth.digest_algorithm),
+        super_digest: auth.super_digest.clone(),
+        skip_acl: auth.skip_acl,
+        required_schemes: auth.required_schemes.clone(),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn millis_int(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,692 @@
+//! One client's connection: bytes in, requests, answers, bytes out.
+//!
+//! It decodes all that has arrived, answers the reads among it under one lock and hands the socket
+//! all answers in one write. Writes, and reads behind them, go to the core. Invariants: answers
+//! leave in the order of the requests; memory is bounded by what one frame may hold and by the
+//! marks in [`client`](crate::client), however fast the client sends and however slowly it reads.
+//! Source: `NIOServerCnxn.java`; client-protocol.md chapters 1, 2, 9.2 and 12.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ox_jute::{Decoder, Frames, Jute, decode, end_frame, start_frame};
+use ox_proto::{
+    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, Request, RequestHeader,
+    SaslRequest, SaslResponse, Xid, Zxid,
+};
+use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::address;
+use crate::admin::metrics::Metrics;
+use crate::admin::{Answered, Word};
+use crate::client::{Client, HIGH_WATER};
+use crate::core_task::{Message, millis, zxid_of_reply};
+use crate::shared::Shared;
+use crate::words;
+
+/// Requests that one connection may have in the core.
+const MAX_IN_CORE: usize = 1024;
+
+/// Reads among them: each may come back as large as a znode can be, all in one turn.
+const MAX_READS_IN_CORE: usize = 16;
+
+/// How much is read from a socket at once.
+const READ_SIZE: usize = 64 << 10;
+
+/// How long a client may take to read the last bytes of a connection that is closing.
+const LINGER: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// Where sockets are read into. Connections that wait hold no buffer.
+    static SCRATCH: std::cell::RefCell<Box<[u8; READ_SIZE]>> =
+        std::cell::RefCell::new(Box::new([0; READ_SIZE]));
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn run(
+    stream: TcpStream,
+    client: Arc<Client>,
+    shared: Arc<Shared>,
+    core: mpsc::Sender<Message>,
+    stop: CancellationToken,
+) {
+    let mut connection = Connection::new(stream, Arc::clone(&client), Arc::clone(&shared), core);
+    let ending = tokio::select! {
+        ending = connection.serve() => ending,
+        () = stop.cancelled() => Ok(()),
+    };
+    match ending {
+        Ok(()) => tracing::debug!(client = %client.address, "connection closed"),
+        Err(Ending::Client(reason)) => {
+            let session = client.session().unwrap_or_default();
+            tracing::info!(client = %client.address, %session, "closing connection: {reason}");
+        }
+        Err(Ending::Io(error)) => {
+            tracing::debug!(client = %client.address, %error, "connection lost");
+        }
+    }
+    shared.metrics.connection_drop_count.add(1);
+    shared.clients.ended(&client);
+    if connection.known_to_core {
+        // The core is there as long as connections are.
+        let _ = connection
+            .core
+            .send(Message::Disconnected { client: client.id })
+            .await;
+    } else {
+        shared.clients.release(client.id);
+    }
+}
+
+/// Why a connection ends before its client says so.
+enum Ending {
+    /// The client did what it may not, or nothing for too long.
+    Client(String),
+    /// The socket failed, or the client hung up.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    client: Arc<Client>,
+    shared: Arc<Shared>,
+    core: mpsc::Sender<Message>,
+    known_to_core: bool,
+    ids: Arc<[Id]>,
+    /// Whether the core has not heard of the newest identities.
+    ids_are_news: bool,
+    /// Bytes that are no whole frame yet.
+    partial: Vec<u8>,
+    /// Requests that neither this task nor the core has taken up.
+    requests: VecDeque<ClientRequest>,
+    /// Reads handed to the core since it last had nothing of this connection.
+    reads_in_core: usize,
+    /// Bytes on their way into the socket, and how many of them have left.
+    outgoing: Vec<u8>,
+    sent: usize,
+}
+
+impl Connection {
+    fn new(
+        stream: TcpStream,
+        client: Arc<Client>,
+        shared: Arc<Shared>,
+        core: mpsc::Sender<Message>,
+    ) -> Self {
+        let address = address::text(client.address.ip());
+        Self {
+            stream,
+            client,
+            shared,
+            core,
+            known_to_core: false,
+            ids: [AuthSettings::address_id(&address)].into(),
+            ids_are_news: false,
+            partial: Vec::new(),
+            requests: VecDeque::new(),
+            reads_in_core: 0,
+            outgoing: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), Ending> {
+        let patience = self.shared.config.limits.sessionless_timeout;
+        let Ok(request) = timeout(patience, self.handshake()).await else {
+            self.shared.metrics.sessionless_connections_expired.add(1);
+            return Err(Ending::Client(
+                "no connect request within the time for it".into(),
+            ));
+        };
+        let Some(request) = request? else {
+            return self.finish().await;
+        };
+        self.shared.metrics.connection_request_count.add(1);
+        self.client.stats(|stats| stats.received(1));
+        let (client, ids) = (Arc::clone(&self.client), Arc::clone(&self.ids));
+        self.tell(Message::Connect {
+            client,
+            ids,
+            request,
+        })
+        .await?;
+        self.known_to_core = true;
+        // Nothing is read before the session is there; what has come with the packet waits.
+        while self.client.session().is_none() {
+            self.client.woken().await;
+            if self.client.is_closing() {
+                return self.finish().await;
+            }
+        }
+        self.decode(&[])?;
+        self.converse().await
+    }
+
+    /// Reads the first packet. `None` if it was a four-letter word, whose answer is queued.
+    async fn handshake(&mut self) -> Result<Option<ConnectRequest>, Ending> {
+        while self.partial.len() < 4 {
+            self.read_more().await?;
+        }
+        if let Some(first) = self.partial.first_chunk::<4>()
+            && let Some(word) = Word::recognize(*first)
+        {
+            self.shared.metrics.packets_received.add(1);
+            self.client.stats(|stats| stats.received(1));
+            let argument = match word {
+                Word::Stmk => self.read_argument().await,
+                _ => None,
+            };
+            let answer = words::answer(&self.shared, &self.core, &self.client, word, argument);
+            let answer = answer.await;
+            self.client
+                .write(|out, _| out.extend_from_slice(answer.as_bytes()));
+            return Ok(None);
+        }
+        loop {
+            let mut frames = Frames::new(&self.partial, self.max_frame());
+            let frame = frames
+                .next_frame()
+                .map_err(|error| self.length_error(&error))?;
+            if let Some(frame) = frame {
+                let request = decode(frame)
+                    .map_err(|error| Ending::Client(format!("bad connect request: {error}")))?;
+                let rest = frames.rest().len();
+                self.partial.drain(..self.partial.len() - rest);
+                self.shared.metrics.packets_received.add(1);
+                return Ok(Some(request));
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// The eight bytes behind `stmk`.
+    async fn read_argument(&mut self) -> Option<i64> {
+        while self.partial.len() < 12 {
+            self.read_more().await.ok()?;
+        }
+        let bytes = self.partial[4..].first_chunk::<8>()?;
+        Some(i64::from_be_bytes(*bytes))
+    }
+
+    async fn read_more(&mut self) -> Result<(), Ending> {
+        loop {
+            self.stream.readable().await?;
+            match with_scratch(|scratch| -> io::Result<usize> {
+                let count = self.stream.try_read(scratch)?;
+                self.partial.extend_from_slice(&scratch[..count]);
+                Ok(count)
+            }) {
+                Ok(0) => return Err(Ending::Io(ErrorKind::UnexpectedEof.into())),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Requests and answers, until one side ends it.
+    async fn converse(&mut self) -> Result<(), Ending> {
+        let client = Arc::clone(&self.client);
+        loop {
+            self.dispatch().await?;
+            if self.client.is_closing() {
+                return self.finish().await;
+            }
+            self.take_outgoing();
+            self.write_some()?;
+            let writing = self.sent < self.outgoing.len();
+            if !writing && !self.requests.is_empty() && self.client.in_core() == 0 {
+                continue;
+            }
+            let reading = self.may_read();
+            client.set_read_paused(!reading);
+            tokio::select! {
+                () = client.woken() => {}
+                ready = self.stream.readable(), if reading => {
+                    ready?;
+                    self.read_some()?;
+                }
+                ready = self.stream.writable(), if writing => ready?,
+            }
+        }
+    }
+
+    /// Whether more requests are welcome: all earlier ones are taken up, and the client reads.
+    fn may_read(&self) -> bool {
+        let unsent = self.outgoing.len() - self.sent;
+        self.requests.is_empty()
+            && unsent + self.client.queued() < HIGH_WATER
+            && self.client.in_core() < MAX_IN_CORE
+    }
+
+    /// Reads what the socket has and decodes it.
+    fn read_some(&mut self) -> Result<(), Ending> {
+        with_scratch(|scratch| match self.stream.try_read(scratch) {
+            Ok(0) => Err(Ending::Io(ErrorKind::UnexpectedEof.into())),
+            Ok(count) => self.decode(&scratch[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// Turns what has arrived into requests; keeps what is no whole frame.
+    fn decode(&mut self, arrived: &[u8]) -> Result<(), Ending> {
+        if self.partial.is_empty() {
+            let rest = self.decode_frames(arrived)?;
+            self.partial
+                .extend_from_slice(&arrived[arrived.len() - rest..]);
+        } else {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(arrived);
+            let rest = self.decode_frames(&bytes)?;
+            bytes.drain(..bytes.len() - rest);
+            if bytes.is_empty() && bytes.capacity() > READ_SIZE {
+                bytes = Vec::new();
+            }
+            self.partial = bytes;
+        }
+        Ok(())
+    }
+
+    /// Decodes every whole frame; answers how many bytes are left.
+    fn decode_frames(&mut self, bytes: &[u8]) -> Result<usize, Ending> {
+        let received = self.shared.clock.micros();
+        let mut frames = Frames::new(bytes, self.max_frame());
+        let mut packets = 0;
+        while let Some(frame) = frames
+            .next_frame()
+            .map_err(|error| self.length_error(&error))?
+        {
+            packets += 1;
+            self.decode_packet(frame, received)?;
+        }
+        if packets > 0 {
+            let metrics = &self.shared.metrics;
+            metrics.packets_received.add(packets);
+            let left = frames.rest().len();
+            metrics
+                .bytes_received_count
+                .add(u64::try_from(bytes.len() - left).unwrap_or(0));
+            self.client.stats(|stats| stats.received(packets));
+        }
+        Ok(frames.rest().len())
+    }
+
+    fn decode_packet(&mut self, packet: &[u8], received: i64) -> Result<(), Ending> {
+        let mut input = Decoder::new(packet).with_limit(self.max_length());
+        let header = RequestHeader::decode(&mut input)
+            .map_err(|error| Ending::Client(format!("bad request header: {error}")))?;
+        let xid = header.xid;
+        let op = OpCode::from_code(header.r#type);
+        match op {
+            Some(OpCode::Auth) => return self.authenticate(xid, &mut input),
+            Some(OpCode::Sasl) => return self.sasl(xid, &mut input),
+            _ => {}
+        }
+        let decoded = op.and_then(|op| Some((op, Request::decode(op, &mut input)?)));
+        let work = match decoded {
+            _ if !self.shared.auth.satisfied_by(&self.ids) => {
+                let error = ErrorCode::SessionClosedRequireSaslAuth;
+                Work::Refused(Refusal {
+                    error,
+                    zxid: Some(0),
+                    close: true,
+                })
+            }
+            Some((_, Ok(request))) => Work::Request(request),
+            Some((OpCode::Multi, Err(_))) => Work::UndecodableMulti,
+            Some((op, Err(error))) => {
+                tracing::debug!(client = %self.client.address, %error, "bad {} request", op.name());
+                let error = ErrorCode::MarshallingError;
+                Work::Refused(Refusal {
+                    error,
+                    zxid: None,
+                    close: false,
+                })
+            }
+            None => {
+                let error = ErrorCode::Unimplemented;
+                Work::Refused(Refusal {
+                    error,
+                    zxid: Some(-1),
+                    close: true,
+                })
+            }
+        };
+        let op = op.unwrap_or(OpCode::Error);
+        let ids = Arc::clone(&self.ids);
+        self.requests.push_back(ClientRequest {
+            xid,
+            op,
+            work,
+            ids,
+            received,
+        });
+        Ok(())
+    }
+
+    /// Answered at once: an auth packet may overtake requests that are being worked on.
+    fn authenticate(&mut self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
+        let packet = AuthPacket::decode(input)
+            .map_err(|error| Ending::Client(format!("bad auth packet: {error}")))?;
+        let address = address::text(self.client.address.ip());
+        let outcome = self.shared.auth.authenticate(
+            packet.scheme.as_deref(),
+            packet.auth.as_deref(),
+            &address,
+        );
+        match outcome {
+            Authentication::Granted(granted) => {
+                let mut ids = self.ids.to_vec();
+                for id in granted {
+                    if !ids.contains(&id) {
+                        ids.push(id);
+                    }
+                }
+                self.ids = ids.into();
+                self.ids_are_news = true;
+                self.reply_now(xid, ErrorCode::Ok, |_| {});
+            }
+            Authentication::Failed => {
+                self.shared.metrics.auth_failed_count.add(1);
+                let scheme = packet.scheme.unwrap_or_default();
+                tracing::warn!(client = %self.client.address, scheme, "authentication failed");
+                self.reply_now(xid, ErrorCode::AuthFailed, |_| {});
+                self.client.close();
+            }
+        }
+        Ok(())
+    }
+
+    /// Without SASL configured every step is answered by nothing.
+    fn sasl(&self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
+        match SaslRequest::decode(input) {
+            Ok(SaslRequest { token: Some(_) }) => {
+                self.reply_now(xid, ErrorCode::Ok, |out| {
+                    SaslResponse { token: None }.encode(out)
+                });
+                Ok(())
+            }
+            Ok(SaslRequest { token: None }) => Err(Ending::Client("sasl without a token".into())),
+            Err(error) => Err(Ending::Client(format!("bad sasl packet: {error}"))),
+        }
+    }
+
+    fn reply_now(&self, xid: Xid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
+        self.shared.metrics.packets_sent.add(1);
+        self.client.write(|out, stats| {
+            let start = start_frame(out);
+            ReplyHeader {
+                xid,
+                zxid: Zxid::ZERO,
+                err: error.code(),
+            }
+            .encode(out);
+            body(out);
+            end_frame(out, start);
+            stats.sent(1);
+        });
+    }
+
+    /// Takes up requests: reads are answered here unless a write of this client is before them.
+    async fn dispatch(&mut self) -> Result<(), Ending> {
+        if std::mem::take(&mut self.ids_are_news) {
+            let (client, ids) = (self.client.id, Arc::clone(&self.ids));
+            self.tell(Message::Identified { client, ids }).await?;
+        }
+        if self.client.in_core() == 0 {
+            self.reads_in_core = 0;
+            self.answer_reads();
+        }
+        let mut batch = Vec::new();
+        let room = MAX_IN_CORE.saturating_sub(self.client.in_core());
+        while batch.len() < room
+            && let Some(request) = self.requests.front()
+        {
+            // With nothing in the core, the first request left is a write, or the client is slow.
+            let behind_a_write = !batch.is_empty() || self.client.in_core() > 0;
+            if !request.work.is_write() {
+                if !behind_a_write || self.reads_in_core == MAX_READS_IN_CORE {
+                    break;
+                }
+                self.reads_in_core += 1;
+            }
+            batch.extend(self.requests.pop_front());
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.client.handed_over(batch.len());
+        self.tell(Message::Requests {
+            client: self.client.id,
+            requests: batch,
+        })
+        .await
+    }
+
+    /// Answers the reads before the first write, all under one lock.
+    fn answer_reads(&mut self) {
+        let reads = self
+            .requests
+            .iter()
+            .take_while(|request| !request.work.is_write())
+            .count();
+        let Some(session) = self.client.session().filter(|_| reads > 0) else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let reader = Reader {
+            client: self.client.id,
+            session,
+            auth: &shared.auth,
+        };
+        let answering = Answering {
+            shared: &shared,
+            client: &self.client,
+        };
+        let requests = &mut self.requests;
+        if requests
+            .range(..reads)
+            .any(|request| request.work.changes_watches())
+        {
+            let mut database = shared.database.write();
+            answering.run(requests, reads, |request, out| {
+                database.answer_and_watch(reader, request, out);
+            });
+        } else {
+            let database = shared.database.read();
+            answering.run(requests, reads, |request, out| {
+                database.answer(reader, request, out)
+            });
+        }
+        shared.touches.lock().touch(session);
+    }
+
+    /// Takes what is queued if all before it has left.
+    fn take_outgoing(&mut self) {
+        if self.sent < self.outgoing.len() {
+            return;
+        }
+        self.outgoing.clear();
+        if self.outgoing.capacity() > HIGH_WATER {
+            self.outgoing = Vec::new();
+        }
+        self.sent = 0;
+        self.client.take_queued(&mut self.outgoing);
+    }
+
+    fn write_some(&mut self) -> Result<(), Ending> {
+        while self.sent < self.outgoing.len() {
+            match self.stream.try_write(&self.outgoing[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all that is queued and closes the connection, so that the client sees its end and not
+    /// a reset.
+    async fn finish(&mut self) -> Result<(), Ending> {
+        timeout(LINGER, self.flush_and_shut_down())
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    async fn flush_and_shut_down(&mut self) -> Result<(), Ending> {
+        loop {
+            self.take_outgoing();
+            if self.outgoing.is_empty() {
+                break;
+            }
+            self.write_some()?;
+            if self.sent < self.outgoing.len() {
+                self.stream.writable().await?;
+            }
+        }
+        self.stream.shutdown().await?;
+        // What the client still sends would turn the end into a reset.
+        loop {
+            self.stream.readable().await?;
+            match with_scratch(|scratch| self.stream.try_read(scratch)) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Ending::Io(error)),
+            }
+        }
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), Ending> {
+        let gone = |_| Ending::Client("the server is stopping".into());
+        self.core.send(message).await.map_err(gone)
+    }
+
+    fn max_frame(&self) -> usize {
+        self.shared.config.limits.jute_max_buffer
+    }
+
+    fn max_length(&self) -> usize {
+        let limits = &self.shared.config.limits;
+        limits
+            .jute_max_buffer
+            .saturating_add(limits.jute_extra_size)
+    }
+
+    fn length_error(&self, error: &ox_jute::FrameError) -> Ending {
+        let ox_jute::FrameError::Length { length, limit } = error;
+        Ending::Client(format!(
+            "Len error. A message from /{} with advertised length of {length} is either a \
+             malformed message or too large to process (length is greater than \
+             jute.maxbuffer={limit})",
+            self.client.address,
+        ))
+    }
+}
+
+/// Answers a run of reads.
+struct Answering<'a> {
+    shared: &'a Shared,
+    client: &'a Client,
+}
+
+impl Answering<'_> {
+    /// Answers the first `reads` requests, or fewer if the client lets too much pile up or one of
+    /// them ends the connection. The database is held by the caller, so the order of the answers
+    /// is the order of what they saw.
+    fn run(
+        &self,
+        requests: &mut VecDeque<ClientRequest>,
+        reads: usize,
+        mut answer: impl FnMut(&ClientRequest, &mut Vec<u8>),
+    ) {
+        let mut close = false;
+        self.client.write(|out, stats| {
+            let start = out.len();
+            let now = self.shared.clock.micros();
+            let mut count = ReadCount::default();
+            while count.answers < reads
+                && out.len() < HIGH_WATER
+                && !close
+                && let Some(request) = requests.pop_front()
+            {
+                let at = out.len();
+                answer(&request, out);
+                close = matches!(&request.work, Work::Refused(refusal) if refusal.close);
+                let latency_ms = millis(now - request.received);
+                count.add(&self.shared.metrics, latency_ms, out.len() - at);
+                stats.answered(Answered {
+                    op: request.op,
+                    cxid: request.xid.0,
+                    zxid: zxid_of_reply(&out[at..]),
+                    at_ms: millis(now),
+                    latency_ms,
+                });
+            }
+            count.finish(&self.shared.metrics, out.len() - start);
+            stats.sent(u64::try_from(count.answers).unwrap_or(0));
+        });
+        if close {
+            self.client.close();
+        }
+    }
+}
+
+/// What a run adds to the metrics: gathered here, since every addition there costs the other
+/// cores something.
+#[derive(Default)]
+struct ReadCount {
+    answers: usize,
+    latency_ms: u64,
+    of_this_latency: u64,
+    smallest: Option<usize>,
+    largest: usize,
+}
+
+impl ReadCount {
+    fn add(&mut self, metrics: &Metrics, latency_ms: u64, bytes: usize) {
+        if latency_ms != self.latency_ms {
+            metrics.read_answered(self.latency_ms, self.of_this_latency);
+            self.of_this_latency = 0;
+        }
+        self.answers += 1;
+        self.latency_ms = latency_ms;
+        self.of_this_latency += 1;
+        let body = bytes.saturating_sub(4);
+        self.smallest = Some(self.smallest.map_or(body, |smallest| smallest.min(body)));
+        self.largest = self.largest.max(body);
+    }
+
+    fn finish(&self, metrics: &Metrics, bytes: usize) {
+        let Some(smallest) = self.smallest else {
+            return;
+        };
+        metrics.read_answered(self.latency_ms, self.of_this_latency);
+        metrics.client_response_size.record(smallest);
+        metrics.client_response_size.record(self.largest);
+        metrics
+            .packets_sent
+            .add(u64::try_from(self.answers).unwrap_or(0));
+        metrics
+            .response_bytes
+            .add(u64::try_from(bytes).unwrap_or(0));
+    }
+}
+
+fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| use_it(&mut scratch[..]))
+}

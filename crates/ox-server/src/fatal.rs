@@ -1,0 +1,48 @@
+//! Ends of the process that nothing survives, and their exit codes.
+//!
+//! Source: `org.apache.zookeeper.server.ExitCode`; operations.md 1.2 and 11.1. Where Java's
+//! standalone server shuts down and exits with 0 after a failed log write, ours exits with 1, so
+//! that whatever supervises it sees a failure.
+
+use std::error::Error;
+
+/// Something unexpected.
+const UNEXPECTED: i32 = 1;
+/// A snapshot could not be written.
+const SNAPSHOT: i32 = 10;
+
+/// The log cannot keep what was handed to it.
+pub(crate) fn log_failed(error: &dyn Error) -> ! {
+    tracing::error!(
+        "Severe unrecoverable error, from thread : SyncThread:0: {}; nothing is acknowledged any \
+         more, and the server ends: free space or repair the disk, then start it again",
+        chain(error),
+    );
+    exit(UNEXPECTED)
+}
+
+/// A snapshot cannot be written.
+pub(crate) fn snapshot_failed(error: &dyn Error) -> ! {
+    tracing::error!(
+        "Severe unrecoverable error, exiting: cannot snapshot: {}",
+        chain(error)
+    );
+    exit(SNAPSHOT)
+}
+
+fn exit(code: i32) -> ! {
+    tracing::error!("Exiting with code {code}");
+    std::process::exit(code)
+}
+
+/// An error with all that caused it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

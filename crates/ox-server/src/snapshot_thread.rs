@@ -1,0 +1,80 @@
+//! The thread that takes snapshots, and purges old ones.
+//!
+//! It owns nothing: it borrows the database for some hundred znodes at a time, so nobody waits for
+//! it, and the file it leaves is made whole by the log. Source: `ZooKeeperServer.takeSnapshot`,
+//! `DatadirCleanupManager.java`; storage.md 7.3 and 7.4.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use ox_tree::image::ImageWriter;
+use ox_txnlog::{Compression, DataDirs, SnapshotError, SnapshotFile, SnapshotWriter};
+
+use crate::config::SnapshotCompression;
+use crate::fatal;
+use crate::shared::Shared;
+
+/// Znodes per read lock: readers wait for writers who wait for this.
+const CHUNK: usize = 200;
+
+/// Starts the thread; it takes one snapshot per message and ends with the channel.
+pub(crate) fn spawn(shared: Arc<Shared>, dirs: DataDirs, requests: Receiver<()>) -> JoinHandle<()> {
+    let run = move || {
+        for () in requests {
+            if let Err(error) = take(&shared, &dirs) {
+                fatal::snapshot_failed(&error);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("Snapshot Thread".to_owned())
+        .spawn(run)
+        .expect("a thread can be started")
+}
+
+/// Takes one snapshot, fuzzy, while the server goes on.
+pub(crate) fn take(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, SnapshotError> {
+    let started = Instant::now();
+    let mut bytes = Vec::new();
+    let (zxid, mut image) = {
+        let database = shared.database.read();
+        let sessions = database
+            .sessions
+            .iter()
+            .map(|(id, timeout_ms)| (*id, *timeout_ms));
+        let image = ImageWriter::begin(&database.tree, sessions, &mut bytes);
+        (database.tree.last_zxid(), image)
+    };
+    tracing::info!("Snapshotting: {zxid} to {}", dirs.snap.display());
+    let mut file = SnapshotWriter::create(dirs, zxid, compression(shared))?;
+    loop {
+        file.write(&bytes)?;
+        bytes.clear();
+        if !image.chunk(&shared.database.read().tree, CHUNK, &mut bytes) {
+            break;
+        }
+    }
+    file.write(&bytes)?;
+    let (last, digest) = {
+        let database = shared.database.read();
+        (database.tree.last_zxid(), database.tree.digest())
+    };
+    let written = file.finish(last, digest, last)?;
+    let took = started.elapsed().as_millis();
+    shared
+        .metrics
+        .snapshottime
+        .record(u64::try_from(took).unwrap_or(u64::MAX));
+    tracing::info!("Snapshot taken in {took} ms");
+    Ok(written)
+}
+
+fn compression(shared: &Shared) -> Compression {
+    match shared.config.snapshots.compression {
+        SnapshotCompression::None => Compression::None,
+        SnapshotCompression::Gzip => Compression::Gz,
+        SnapshotCompression::Snappy => Compression::Snappy,
+    }
+}
