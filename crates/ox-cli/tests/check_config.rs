@@ -1,6 +1,9 @@
 //! What the binary says about a configuration, and what it ends with (operations.md 1.2, 2.1).
 
-#![expect(clippy::unwrap_used, reason = "a test whose files cannot be set up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose files cannot be set up has failed"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};

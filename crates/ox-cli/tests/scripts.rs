@@ -1,10 +1,16 @@
 //! The scripts in `bin/`, run as operators and their tools run them (operations.md 2.2, 2.3).
 
-#![expect(clippy::unwrap_used, reason = "a test whose files cannot be set up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose files cannot be set up has failed"
+)]
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The directories of one installation, and the variables its scripts are run with.
 struct Installation {
@@ -24,6 +30,18 @@ impl Installation {
             root,
             variables: Vec::new(),
         }
+    }
+
+    /// One that serves on a port that was free a moment ago.
+    fn serving() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self::new(&format!(
+            "tickTime=2000\ndataDir={{root}}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\n"
+        ))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -66,6 +84,16 @@ impl Installation {
             "stderr: {err}"
         );
         assert!(err.contains("Using config: "), "{err}");
+    }
+}
+
+impl Drop for Installation {
+    /// Ends the server that a failed test has left running.
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.path("data/zookeeper_server.pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
@@ -148,6 +176,43 @@ fn a_server_that_refuses_its_file_has_failed_to_start() {
         &["start", "missing.cfg"],
         1,
         "Starting zookeeper ... FAILED TO START",
+    );
+}
+
+#[test]
+fn a_server_is_started_asked_restarted_and_stopped() {
+    let place = Installation::serving();
+    let config = fs::read_to_string(place.path("conf/zoo.cfg")).unwrap();
+    let port = config
+        .lines()
+        .find_map(|line| line.strip_prefix("clientPort="))
+        .unwrap();
+    let mode = format!(
+        "Client port found: {port}. Client address: 127.0.0.1. Client SSL: false.\nMode: standalone"
+    );
+    place.check(&["start"], 0, "Starting zookeeper ... STARTED");
+    let pid = fs::read_to_string(place.path("data/zookeeper_server.pid")).unwrap();
+    place.check(&["status"], 0, &mode);
+    place.check(
+        &["start"],
+        1,
+        &format!("Starting zookeeper ... already running as process {pid}."),
+    );
+    place.check(
+        &["restart"],
+        0,
+        "Stopping zookeeper ... STOPPED\nStarting zookeeper ... STARTED",
+    );
+    let next = fs::read_to_string(place.path("data/zookeeper_server.pid")).unwrap();
+    assert_ne!(next, pid);
+    place.check(&["status"], 0, &mode);
+    place.check(&["stop"], 0, "Stopping zookeeper ... STOPPED");
+    assert!(!place.path("data/zookeeper_server.pid").exists());
+    let log = place.path("logs/zookeeper-operator-server-machine.out");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(
+        log.trim_end().ends_with(" - Exiting JVM with code 0"),
+        "{log}"
     );
 }
 
