@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The operating system refused something.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} {}", path.display())]
+#[error("cannot {doing} {}: {source}", path.display())]
 pub struct IoFailure {
     /// What was being done, as in "cannot ... file".
     pub doing: &'static str,

@@ -29,9 +29,8 @@ pub use error::IoFailure;
 pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
 pub use purge::{MIN_RETAIN, PurgeError, purge};
-pub use replay::{
-    Damage, EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay,
-};
+pub use reader::Damage;
+pub use replay::{EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay};
 pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
     SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,

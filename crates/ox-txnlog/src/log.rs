@@ -47,7 +47,7 @@ impl Default for LogConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The disk failed. Nothing further will succeed: what it holds is only known after a restart.
-    #[error("the transaction log failed")]
+    #[error("the transaction log failed: {0}")]
     Io(#[from] IoFailure),
     /// An earlier call failed.
     #[error("the transaction log failed earlier and takes nothing more")]

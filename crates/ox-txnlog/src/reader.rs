@@ -18,7 +18,6 @@ use crate::format::{
 
 /// What ended the entries of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Damage {
     /// The file ends behind an entry: no damage.
     End,

@@ -72,7 +72,7 @@ pub enum SnapshotError {
         offset: u64,
     },
     /// What it says cannot be.
-    #[error("{}: cannot be read from offset {offset} on", path.display())]
+    #[error("{}: cannot be read from offset {offset} on: {source}", path.display())]
     Image {
         /// The file.
         path: PathBuf,

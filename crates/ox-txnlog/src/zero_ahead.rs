@@ -230,6 +230,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     fn state(claimed: u64, zeroed: u64, allocated: u64) -> State {
@@ -240,6 +242,33 @@ mod tests {
             step: None,
             stop: false,
         }
+    }
+
+    #[test]
+    fn a_claim_waits_for_a_step_in_its_way_and_for_no_other() {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                step: Some(STEP),
+                ..state(100, STEP, 1 << 30)
+            }),
+            wake: Condvar::new(),
+            stepped: Condvar::new(),
+        });
+        let zeros = ZeroAhead {
+            shared: Arc::clone(&shared),
+            thread: None,
+        };
+        zeros.claim(STEP);
+        let (claimed, wait) = mpsc::channel();
+        let log = thread::spawn(move || {
+            zeros.claim(STEP + 1);
+            claimed.send(()).unwrap();
+        });
+        assert!(wait.recv_timeout(Duration::from_millis(50)).is_err());
+        shared.lock().step = None;
+        shared.stepped.notify_one();
+        wait.recv().unwrap();
+        log.join().unwrap();
     }
 
     #[test]

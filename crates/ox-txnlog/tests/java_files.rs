@@ -1,7 +1,8 @@
 //! Files that Apache ZooKeeper 3.8.0 wrote, and what its loader makes of them when damaged.
 //!
 //! The logs hold records 1 to 0xe and 0xf to 0x16; the damage and the verdicts are those of
-//! storage.md 5.3 and 5.4. The snapshots are one of each compression.
+//! storage.md 5.3 and 5.4. The snapshots are one of each compression. All are files of the
+//! fixtures `d-torn-base`, `f-compressed-gz` and `f-compressed-snappy`, unchanged.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
