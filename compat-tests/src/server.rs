@@ -347,19 +347,12 @@ impl Server {
 
     /// Resident memory of the process that is not a file's, in bytes.
     pub fn anonymous_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = fs::read_to_string(&path).expect("the server runs");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .expect("Linux has it");
-        let kib: u64 = line
-            .trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse()
-            .expect("a number");
-        kib * 1024
+        self.memory_probe().anonymous_memory()
+    }
+
+    /// Something that can measure the memory from another thread.
+    pub fn memory_probe(&self) -> MemoryProbe {
+        MemoryProbe(PathBuf::from(format!("/proc/{}/status", self.child.id())))
     }
 
     /// Whether the process has not ended.
@@ -419,5 +412,26 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Measures a server's memory.
+#[derive(Clone, Debug)]
+pub struct MemoryProbe(PathBuf);
+
+impl MemoryProbe {
+    /// Resident memory that is not a file's, in bytes.
+    #[track_caller]
+    pub fn anonymous_memory(&self) -> u64 {
+        let text = fs::read_to_string(&self.0).expect("the server runs");
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = line.unwrap_or_else(|| panic!("the server has ended:\n{text}"));
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse()
+            .expect("a number");
+        kib * 1024
     }
 }
