@@ -372,7 +372,7 @@ impl Core {
                     prepare(prep, cx, request)
                 })
             }
-            Work::UndecodableMulti | Work::Refused(_) => {
+            Work::Undecodable | Work::Refused(_) => {
                 self.propose(now, database, session, xid.0, &ids, origin, |_, _| {
                     Err(ErrorCode::MarshallingError)
                 })

@@ -56,7 +56,7 @@ impl Database {
             Work::Request(body) => reply::write(out, xid, zxid, |out| {
                 self.read(reader, &request.ids, body, out).error
             }),
-            Work::UndecodableMulti => {
+            Work::Undecodable => {
                 reply::header(out, xid, zxid, ErrorCode::MarshallingError);
             }
         }
@@ -106,7 +106,7 @@ impl Database {
                 }
                 answer.error
             }),
-            Work::Request(_) | Work::UndecodableMulti | Work::Refused(_) => {
+            Work::Request(_) | Work::Undecodable | Work::Refused(_) => {
                 self.answer(reader, request, out);
             }
         }

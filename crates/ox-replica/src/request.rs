@@ -24,8 +24,9 @@ pub struct ClientRequest {
 pub enum Work {
     /// A request that could be decoded.
     Request(Request),
-    /// A multi that could not. It draws a zxid all the same, as in Java.
-    UndecodableMulti,
+    /// A write that Java fails only after it has drawn a zxid: a multi that cannot be decoded, or a
+    /// path that is null. It draws one here too.
+    Undecodable,
     /// Refused by the connection; the answer keeps its place among the others.
     Refused(Refusal),
 }
@@ -55,7 +56,7 @@ impl Work {
                     | Request::Reconfig(_)
                     | Request::CloseSession
             ),
-            Self::UndecodableMulti => true,
+            Self::Undecodable => true,
             Self::Refused(_) => false,
         }
     }
@@ -71,7 +72,7 @@ impl Work {
                 Request::RemoveWatches(_) | Request::SetWatches(_) | Request::AddWatch(_) => true,
                 _ => false,
             },
-            Self::UndecodableMulti | Self::Refused(_) => false,
+            Self::Undecodable | Self::Refused(_) => false,
         }
     }
 }

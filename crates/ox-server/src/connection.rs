@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ox_jute::{Decoder, Frames, Jute, decode, end_frame, start_frame};
+use ox_jute::{DecodeError, Decoder, Frames, Jute, decode, end_frame, start_frame};
 use ox_proto::{
     AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, Request, RequestHeader,
     SaslRequest, SaslResponse, Xid, Zxid,
@@ -347,7 +347,7 @@ impl Connection {
                 })
             }
             Some((_, Ok(request))) => Work::Request(request),
-            Some((OpCode::Multi, Err(_))) => Work::UndecodableMulti,
+            Some((op, Err(error))) if draws_zxid(op, error) => Work::Undecodable,
             Some((op, Err(error))) => {
                 tracing::debug!(client = %self.client.address, %error, "bad {} request", op.name());
                 let error = ErrorCode::MarshallingError;
@@ -595,6 +595,21 @@ impl Connection {
              jute.maxbuffer={limit})",
             self.client.address,
         ))
+    }
+}
+
+/// True for undecodable writes that Java notices only once they have a zxid.
+fn draws_zxid(op: OpCode, error: DecodeError) -> bool {
+    match op {
+        OpCode::Multi => true,
+        OpCode::Create
+        | OpCode::Create2
+        | OpCode::CreateContainer
+        | OpCode::CreateTtl
+        | OpCode::Delete
+        | OpCode::SetData
+        | OpCode::SetAcl => error == DecodeError::Null,
+        _ => false,
     }
 }
 

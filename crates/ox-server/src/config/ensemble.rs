@@ -136,7 +136,7 @@ fn role(word: &str) -> Result<Role, String> {
 
 /// In Java the line in the file alone does not do; here either place does.
 fn several_addresses_enabled(reader: &mut Reader) -> bool {
-    reader.flag("multiAddress.enabled", false)
+    reader.property_boolean("multiAddress.enabled", false)
 }
 
 fn is_member_key(key: &str) -> bool {

@@ -156,7 +156,7 @@ impl Reader {
     }
 
     /// A boolean from the property map (`Boolean.parseBoolean`): what is not `true` is false.
-    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+    pub(super) fn property_boolean(&mut self, key: &'static str, default: bool) -> bool {
         let Some(Setting {
             value: text,
             origin,

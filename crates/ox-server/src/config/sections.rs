@@ -166,8 +166,8 @@ impl SnapshotSettings {
             every_txns: every_txns.unsigned_abs(),
             every_bytes: kibibytes(every_kib),
             compression: Self::compression(reader),
-            trust_empty: reader.flag("snapshot.trust.empty", false),
-            last_zxid_in_tail: reader.flag("serializeLastProcessedZxid.enabled", true),
+            trust_empty: reader.property_boolean("snapshot.trust.empty", false),
+            last_zxid_in_tail: reader.property_boolean("serializeLastProcessedZxid.enabled", true),
             retain: usize::try_from(retain.max(Self::LEAST_RETAINED)).unwrap_or(usize::MAX),
             purge_interval: (hours > 0)
                 .then(|| Duration::from_secs(u64::from(hours.unsigned_abs()) * 3600)),
@@ -215,12 +215,12 @@ pub struct TreeSettings {
 impl TreeSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
-            extended_types: reader.flag("extendedTypesEnabled", false),
-            emulate_353_ttl: reader.flag("emulate353TTLNodes", false),
-            digest: reader.flag("digest.enabled", true),
-            close_session_txn: reader.flag("closeSessionTxn.enabled", true),
-            create_directories: reader.flag("datadir.autocreate", true),
-            create_database: reader.flag("db.autocreate", true),
+            extended_types: reader.property_boolean("extendedTypesEnabled", false),
+            emulate_353_ttl: reader.property_boolean("emulate353TTLNodes", false),
+            digest: reader.property_boolean("digest.enabled", true),
+            close_session_txn: reader.property_boolean("closeSessionTxn.enabled", true),
+            create_directories: reader.property_boolean("datadir.autocreate", true),
+            create_database: reader.property_boolean("db.autocreate", true),
         }
     }
 }
@@ -264,7 +264,7 @@ impl AuthSettings {
                 "ACLs are not checked for anybody",
             );
         }
-        let digest_enabled = reader.flag("DigestAuthenticationProvider.enabled", true);
+        let digest_enabled = reader.property_boolean("DigestAuthenticationProvider.enabled", true);
         Self {
             digest_enabled,
             digest_algorithm: Self::algorithm(reader),
@@ -276,7 +276,7 @@ impl AuthSettings {
 
     /// `digest_enabled` is whether that scheme is there to be asked for; `ip` always is.
     fn required_schemes(reader: &mut Reader, digest_enabled: bool) -> Vec<String> {
-        let enabled = reader.flag("enforce.auth.enabled", false);
+        let enabled = reader.property_boolean("enforce.auth.enabled", false);
         let written = reader.text("enforce.auth.schemes", Place::Property);
         let written = written.filter(|setting| !setting.value.is_empty());
         let (Some(Setting { value, origin }), true) = (&written, enabled) else {
@@ -338,7 +338,7 @@ pub struct QuotaSettings {
 impl QuotaSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {
-            enforce: reader.flag("enforceQuota", false),
+            enforce: reader.property_boolean("enforceQuota", false),
         }
     }
 }
@@ -414,7 +414,7 @@ impl LimitSettings {
             max_connections: in_all.max(0).unsigned_abs(),
             global_outstanding: outstanding.max(1).unsigned_abs(),
             sessionless_timeout: millis(sessionless),
-            tcp_keep_alive: reader.flag("clientTcpKeepAlive", false),
+            tcp_keep_alive: reader.property_boolean("clientTcpKeepAlive", false),
         }
     }
 }
