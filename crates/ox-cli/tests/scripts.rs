@@ -286,6 +286,9 @@ fn cleanup_takes_the_directories_from_the_file() {
     for directory in ["data/version-2", "log/version-2"] {
         fs::create_dir_all(place.path(directory)).unwrap();
     }
+    // Taken for the other folder, either would be refused for what is in it.
+    fs::write(place.path("data/version-2/snapshot.5"), "").unwrap();
+    fs::write(place.path("log/version-2/log.1"), "").unwrap();
     let output = place.run("zkCleanup.sh", &["-n", "3"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let output = place.run("zkCleanup.sh", &["-n", "2"]);
