@@ -8,6 +8,7 @@ mod container_entrypoint;
 mod four_letter_word;
 mod purge;
 mod serve;
+mod shell;
 mod version;
 
 #[global_allocator]
@@ -33,6 +34,8 @@ enum Command {
     Purge(purge::Arguments),
     /// Sends a four-letter word to a server and prints the answer.
     FourLetterWord(four_letter_word::Arguments),
+    /// ZooKeeper's shell: [-server host:port,..] [-timeout ms] [-r] [-waitforconnection] [command].
+    Shell(shell::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,5 +45,6 @@ fn main() -> ExitCode {
         Command::ContainerEntrypoint(arguments) => container_entrypoint::run(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::FourLetterWord(arguments) => four_letter_word::run(&arguments),
+        Command::Shell(arguments) => shell::run(arguments),
     }
 }

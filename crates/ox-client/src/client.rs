@@ -178,7 +178,8 @@ impl Client {
         Ok(R::decode(&mut decoder(&reply))?)
     }
 
-    fn path(&self, path: &str) -> String {
+    /// `path` with the chroot before it: as the server knows it.
+    pub fn absolute(&self, path: &str) -> String {
         match (self.servers.chroot.as_str(), path) {
             ("", _) => path.to_owned(),
             (chroot, path::ROOT) => chroot.to_owned(),
@@ -193,7 +194,7 @@ impl Client {
     /// Makes a znode; answers its path, with the sequence number if it has one, and its stat.
     pub async fn create(&self, creation: Creation) -> Result<(String, Stat), Error> {
         let flags = creation.mode.flags();
-        let path = self.path(&creation.path);
+        let path = self.absolute(&creation.path);
         let data = creation.data;
         let acl = Some(creation.acl.into_iter().map(Into::into).collect());
         let response: Create2Response = if creation.mode.is_ttl() {
@@ -223,7 +224,7 @@ impl Client {
 
     /// Deletes a znode without children; version -1 matches any.
     pub async fn delete(&self, path: &str, version: i32) -> Result<(), Error> {
-        let path = self.path(path);
+        let path = self.absolute(path);
         let request = DeleteRequest { path, version };
         self.call(OpCode::Delete, &request).await?;
         Ok(())
@@ -252,7 +253,7 @@ impl Client {
     }
 
     fn read_request(&self, path: &str, watch: bool) -> ReadRequest {
-        let path = self.path(path);
+        let path = self.absolute(path);
         ReadRequest { path, watch }
     }
 
@@ -264,7 +265,7 @@ impl Client {
         version: i32,
     ) -> Result<Stat, Error> {
         let request = SetDataRequest {
-            path: self.path(path),
+            path: self.absolute(path),
             data,
             version,
         };
@@ -274,14 +275,14 @@ impl Client {
 
     /// The acl and the stat.
     pub async fn acl(&self, path: &str) -> Result<Acls, Error> {
-        let path = self.path(path);
+        let path = self.absolute(path);
         self.ask(OpCode::GetAcl, &PathRequest { path }).await
     }
 
     /// Replaces the acl; version is compared with the aversion, -1 matches any.
     pub async fn set_acl(&self, path: &str, acl: Vec<Acl>, version: i32) -> Result<Stat, Error> {
         let request = SetAclRequest {
-            path: self.path(path),
+            path: self.absolute(path),
             acl: Some(acl.into_iter().map(Into::into).collect()),
             version,
         };
@@ -291,13 +292,13 @@ impl Client {
 
     /// Waits until the server has caught up with the leader.
     pub async fn sync(&self, path: &str) -> Result<(), Error> {
-        let path = Some(self.path(path));
+        let path = Some(self.absolute(path));
         self.call(OpCode::Sync, &SyncRequest { path }).await?;
         Ok(())
     }
 
     /// Carries out all the writes or none: if any result is an [`OpResult::Error`], none. Paths
-    /// are taken and answered as they are, without the chroot.
+    /// are taken and answered as the server knows them (see [`Client::absolute`]).
     pub async fn multi(&self, ops: &[MultiOp]) -> Result<Vec<OpResult>, Error> {
         self.send_multi(OpCode::Multi, ops).await
     }
@@ -317,7 +318,7 @@ impl Client {
     /// Leaves a watch that stays.
     pub async fn add_watch(&self, path: &str, mode: AddWatchMode) -> Result<(), Error> {
         let request = AddWatchRequest {
-            path: Some(self.path(path)),
+            path: Some(self.absolute(path)),
             mode: mode.code(),
         };
         self.call(OpCode::AddWatch, &request).await?;
@@ -327,7 +328,7 @@ impl Client {
     /// Takes watches away.
     pub async fn remove_watches(&self, path: &str, kind: WatcherType) -> Result<(), Error> {
         let request = WatchesRequest {
-            path: self.path(path),
+            path: self.absolute(path),
             r#type: kind.code(),
         };
         self.call(OpCode::RemoveWatches, &request).await?;
@@ -337,7 +338,10 @@ impl Client {
     /// Leaves watches again after a [`Client::reconnect`]. Events for what was missed come before
     /// the answer.
     pub async fn set_watches(&self, watches: &SetWatches2) -> Result<(), Error> {
-        let absolute = |paths: &[String]| paths.iter().map(|path| self.path(path)).collect();
+        let absolute = |paths: &[String]| {
+            let paths = paths.iter();
+            paths.map(|path| self.absolute(path)).collect()
+        };
         let request = SetWatches2 {
             relative_zxid: watches.relative_zxid,
             data_watches: absolute(&watches.data_watches),
@@ -352,7 +356,7 @@ impl Client {
 
     /// The paths of this session's ephemerals that begin with `prefix`.
     pub async fn ephemerals(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let prefix_path = Some(self.path(prefix));
+        let prefix_path = Some(self.absolute(prefix));
         let request = GetEphemeralsRequest { prefix_path };
         let response: GetEphemeralsResponse = self.ask(OpCode::GetEphemerals, &request).await?;
         let paths = response.ephemerals.into_iter();
@@ -361,7 +365,7 @@ impl Client {
 
     /// The number of descendants.
     pub async fn all_children_number(&self, path: &str) -> Result<i32, Error> {
-        let path = self.path(path);
+        let path = self.absolute(path);
         let response: GetAllChildrenNumberResponse = self
             .ask(OpCode::GetAllChildrenNumber, &PathRequest { path })
             .await?;

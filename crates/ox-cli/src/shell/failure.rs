@@ -18,13 +18,12 @@ pub(crate) enum Failure {
     Options(OptionError),
     /// Found out before any server was asked.
     Text(String),
+    /// There is nothing to say, and the exit code stays what it is.
+    Silent,
     /// There is no session to use. Not an error to scripts: the exit code stays 0.
     NotConnected,
     /// The request failed; about which path, if about one.
-    Request {
-        error: Error,
-        path: Option<String>,
-    },
+    Request { error: Error, path: Option<String> },
 }
 
 impl Failure {
@@ -47,7 +46,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // The caller knows the command.
-            Self::Usage => Ok(()),
+            Self::Usage | Self::Silent => Ok(()),
             Self::Options(error) => error.fmt(f),
             Self::Text(text) => f.write_str(text),
             Self::NotConnected => f.write_str("Not connected"),

@@ -112,7 +112,12 @@ pub(crate) fn hex_dump(data: &[u8]) -> String {
 
 /// What is printed of a watch event.
 pub(crate) fn event(event: &Event) -> String {
-    watched("SyncConnected", &format!("{:?}", event.kind), &event.path, event.zxid.0)
+    watched(
+        "SyncConnected",
+        &format!("{:?}", event.kind),
+        &event.path,
+        event.zxid.0,
+    )
 }
 
 /// What is printed when the session's state changes.
@@ -137,7 +142,10 @@ mod tests {
     fn a_date_is_javas() {
         let zone = TimeZone::UTC;
         assert_eq!(date(0, &zone), "Thu Jan 01 00:00:00 UTC 1970");
-        assert_eq!(date(1_795_341_592_123, &zone), "Sun Nov 22 09:59:52 UTC 2026");
+        assert_eq!(
+            date(1_795_341_592_123, &zone),
+            "Sun Nov 22 09:59:52 UTC 2026"
+        );
     }
 
     #[test]

@@ -141,7 +141,9 @@ mod tests {
         assert_eq!(parse("-timeout x ls /").unwrap_err().exit, 1);
         assert_eq!(parse("-server").unwrap_err().exit, 1);
         assert_eq!(
-            parse("-client-configuration /nonexistent ls /").unwrap_err().exit,
+            parse("-client-configuration /nonexistent ls /")
+                .unwrap_err()
+                .exit,
             BAD_CONFIGURATION
         );
     }
@@ -149,6 +151,8 @@ mod tests {
     #[test]
     fn a_configuration_that_asks_for_tls_is_told_from_one_that_does_not() {
         assert!(asks_for_tls("a=b\nzookeeper.client.secure = TRUE\n"));
-        assert!(!asks_for_tls("zookeeper.client.secure=false\n# zookeeper.client.secure"));
+        assert!(!asks_for_tls(
+            "zookeeper.client.secure=false\n# zookeeper.client.secure"
+        ));
     }
 }

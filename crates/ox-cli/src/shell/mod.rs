@@ -27,9 +27,18 @@ use failure::Failure;
 use invocation::Invocation;
 use session::Shell;
 
-/// Runs the shell with the words that follow `oxkeeper shell`.
-pub(crate) fn run(words: Vec<String>) -> ExitCode {
-    let invocation = match Invocation::parse(words) {
+/// The words that follow `oxkeeper shell`. Their options begin with one dash, as Java's do, so clap
+/// leaves them alone.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Arguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// Runs the shell.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let invocation = match Invocation::parse(arguments.words) {
         Ok(invocation) => invocation,
         Err(refusal) => {
             Console::new().err(&refusal.text);

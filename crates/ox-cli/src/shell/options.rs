@@ -67,10 +67,16 @@ impl fmt::Display for OptionError {
         f.write_str("org.apache.commons.cli.")?;
         match self {
             Self::Unrecognized(word) => {
-                write!(f, "UnrecognizedOptionException: Unrecognized option: {word}")
+                write!(
+                    f,
+                    "UnrecognizedOptionException: Unrecognized option: {word}"
+                )
             }
             Self::MissingValue(name) => {
-                write!(f, "MissingArgumentException: Missing argument for option: {name}")
+                write!(
+                    f,
+                    "MissingArgumentException: Missing argument for option: {name}"
+                )
             }
             Self::AlreadySelected { second, first } => write!(
                 f,
@@ -78,7 +84,10 @@ impl fmt::Display for OptionError {
                  this group has already been selected: '{first}'"
             ),
             Self::MissingOption(names) => {
-                write!(f, "MissingOptionException: Missing required option: [{names}]")
+                write!(
+                    f,
+                    "MissingOptionException: Missing required option: [{names}]"
+                )
             }
         }
     }
@@ -93,6 +102,14 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
+    /// Words that are all arguments.
+    pub(crate) fn arguments(words: &[String]) -> Self {
+        Self {
+            options: Vec::new(),
+            args: words.to_vec(),
+        }
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -182,8 +199,11 @@ mod tests {
 
     const OPTIONS: Options = Options::of(&[flag("s"), flag("w"), value("v"), value("add")]);
 
+    /// Options with their values, and arguments.
+    type Words<'a> = (&'a [(&'static str, &'a str)], &'a [&'a str]);
+
     #[track_caller]
-    fn check(words: &str, outcome: Result<(&[(&'static str, &str)], &[&str]), OptionError>) {
+    fn check(words: &str, outcome: Result<Words<'_>, OptionError>) {
         let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
         let expected = outcome.map(|(options, args)| Parsed {
             options: options

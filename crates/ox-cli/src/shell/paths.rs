@@ -36,9 +36,7 @@ fn unit_fault(units: &[u16], at: usize) -> Option<&'static str> {
     match units[..=at] {
         [.., 0] => Some("null character not allowed"),
         [.., SLASH, SLASH] => Some("empty node name specified"),
-        [.., SLASH, DOT] | [.., SLASH, DOT, DOT] if ends_here => {
-            Some("relative paths not allowed")
-        }
+        [.., SLASH, DOT] | [.., SLASH, DOT, DOT] if ends_here => Some("relative paths not allowed"),
         [.., 0x01..=0x1f | 0x7f..=0x9f | 0xd800..=0xf8ff | 0xfff0..] => Some("invalid character"),
         _ => None,
     }

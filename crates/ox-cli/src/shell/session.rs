@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use ox_client::{Client, ConnectOptions, Error};
-use ox_proto::ErrorCode;
+use ox_proto::{ErrorCode, Stat};
 use tokio::time::timeout;
 
 use super::commands;
@@ -65,7 +65,9 @@ impl Shell {
             quits: false,
             exit: 0,
         };
-        shell.console.out(&format!("Connecting to {}", shell.servers));
+        shell
+            .console
+            .out(&format!("Connecting to {}", shell.servers));
         shell.begin();
         shell
     }
@@ -94,7 +96,8 @@ impl Shell {
         match state {
             State::Connected(client) => {
                 if let Err(error) = client.close().await {
-                    self.console.err(&format!("Closed without an answer: {error}"));
+                    self.console
+                        .err(&format!("Closed without an answer: {error}"));
                 }
                 self.tell(&format::state("Closed"));
             }
@@ -128,13 +131,13 @@ impl Shell {
 
     /// Waits until there is a connection, however many attempts it takes.
     pub(crate) async fn wait_for_connection(&mut self, patience: Duration) -> Result<(), Failure> {
-        let attempts = async {
-            while let Err(Failure::Request { .. }) = self.client().await {}
-        };
-        timeout(patience, attempts).await.map_err(|_| Failure::Request {
-            error: Error::ConnectionLoss,
-            path: None,
-        })
+        let attempts = async { while let Err(Failure::Request { .. }) = self.client().await {} };
+        timeout(patience, attempts)
+            .await
+            .map_err(|_| Failure::Request {
+                error: Error::ConnectionLoss,
+                path: None,
+            })
     }
 
     /// The next news of the connection.
@@ -219,6 +222,18 @@ impl Shell {
             self.link = None;
             self.tell(&format::state("AuthFailed"));
         }
+    }
+
+    /// An error if the session is over; one that is being made counts as alive.
+    pub(crate) fn alive(&self) -> Result<(), Failure> {
+        match self.state {
+            State::Connecting | State::Connected(_) => Ok(()),
+            State::Closed | State::AuthFailed => Err(Failure::NotConnected),
+        }
+    }
+
+    pub(crate) fn print_stat(&self, stat: &Stat) {
+        self.console.out(&format::stat(stat, &self.zone));
     }
 
     /// Prints what has happened, unless `printwatches` is off.

@@ -135,7 +135,10 @@ mod tests {
         check(EventType::NodeCreated, [false, false, true, true, true]);
         check(EventType::NodeDataChanged, [false, false, true, true, true]);
         check(EventType::NodeDeleted, [false, false, false, true, true]);
-        check(EventType::NodeChildrenChanged, [true, true, false, true, true]);
+        check(
+            EventType::NodeChildrenChanged,
+            [true, true, false, true, true],
+        );
     }
 
     #[test]
