@@ -193,6 +193,16 @@ fn a_server_is_started_asked_restarted_and_stopped() {
     place.check(&["start"], 0, "Starting zookeeper ... STARTED");
     let pid = fs::read_to_string(place.path("data/zookeeper_server.pid")).unwrap();
     place.check(&["status"], 0, &mode);
+    let shell = place.run(
+        "zkCli.sh",
+        &["-server", &format!("127.0.0.1:{port}"), "ls", "/"],
+    );
+    assert!(
+        String::from_utf8(shell.stdout)
+            .unwrap()
+            .ends_with("\n[zookeeper]\n")
+    );
+    assert_eq!(shell.status.code(), Some(0));
     place.check(
         &["start"],
         1,
