@@ -28,6 +28,9 @@ pub(crate) const ROOT: u32 = 0;
 /// A path counts its bytes, and an entry of Java's for the root's second name one more.
 const ROOT_SIZE: usize = path::ROOT.len();
 
+/// A list of children keeps room for so many.
+const FEW_CHILDREN: usize = 16;
+
 /// Every znode of a server, as of the last transaction applied.
 pub struct DataTree {
     pub(crate) nodes: Slab<Znode>,
@@ -366,7 +369,7 @@ impl DataTree {
         if let Some(moved) = siblings.get(node.place as usize) {
             self.nodes[*moved].place = node.place;
         }
-        if siblings.len() * 4 < siblings.capacity() {
+        if siblings.len() * 4 < siblings.capacity() && siblings.capacity() > FEW_CHILDREN {
             siblings.shrink_to(siblings.len() * 2);
         }
     }
@@ -536,5 +539,81 @@ impl DataTree {
             let parent = self.parent_path(id);
             parent == path::ZOOKEEPER || digest::is_excluded(parent)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: TreeOptions = TreeOptions {
+        extended_types: false,
+        emulate_353_ttl: false,
+        digest: true,
+    };
+
+    /// How much each table holds.
+    fn sizes(tree: &DataTree) -> [usize; 6] {
+        [
+            tree.nodes.len(),
+            tree.directories.len(),
+            tree.aversions.len(),
+            tree.acls.lists().len(),
+            tree.owned.ephemeral_count(),
+            tree.data_size,
+        ]
+    }
+
+    #[test]
+    fn nothing_stays_behind_of_a_znode_that_has_gone() {
+        let mut tree = DataTree::new(1, OPTIONS);
+        let (before, digest) = (sizes(&tree), tree.digest());
+        let mut add = |parent, path, owner| {
+            let acl = tree.acls.acquire(&[Acl::world(owner)]);
+            let ephemeral_owner = i64::from(owner);
+            let stat = StatPersisted {
+                aversion: 3,
+                ephemeral_owner,
+                ..StatPersisted::default()
+            };
+            tree.insert(
+                parent,
+                path,
+                NewNode {
+                    stat,
+                    acl,
+                    data: Some(b"data"),
+                },
+            )
+        };
+        let a = add(ROOT, "/a", 0);
+        let b = add(a, "/a/b", 7);
+        assert_eq!(sizes(&tree), [6, 3, 3, 3, 1, 44 + 2 + 4 + 4 + 4]);
+        tree.remove(b);
+        tree.remove(a);
+        assert_eq!((sizes(&tree), tree.digest()), (before, digest));
+    }
+
+    #[test]
+    fn a_list_of_children_gives_room_back() {
+        let mut tree = DataTree::new(1, OPTIONS);
+        let ids: Vec<u32> = (0..1_000)
+            .map(|n| {
+                let (stat, data) = (StatPersisted::default(), None);
+                tree.insert(
+                    ROOT,
+                    &format!("/{n}"),
+                    NewNode {
+                        stat,
+                        acl: OPEN,
+                        data,
+                    },
+                )
+            })
+            .collect();
+        for id in ids {
+            tree.remove(id);
+        }
+        assert!(tree.directories[ROOT].children.capacity() <= FEW_CHILDREN);
     }
 }
