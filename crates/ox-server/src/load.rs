@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Instant;
 
-use ox_proto::{SessionId, Txn, Zxid};
+use ox_proto::{SessionId, Txn, TxnDigest, Zxid};
 use ox_replica::{Database, DigestLog};
 use ox_tree::image::ImageLoader;
 use ox_tree::{DataTree, TreeOptions};
 use ox_txnlog::{
-    DataDirs, ImageSink, LoadOptions, ReplayError, ReplayOptions, SnapshotError, load_newest,
-    replay,
+    DataDirs, ImageSink, LoadOptions, ReplayError, ReplayOptions, SnapshotDigest, SnapshotError,
+    load_newest, replay,
 };
 
 use crate::config::Config;
@@ -57,6 +57,7 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
     let loaded = load_newest(dirs, LoadOptions { trust_empty }, || {
         Sink(ImageLoader::new(hash_seed, options).with_limit(max_record))
     })?;
+    let mut check = DigestCheck::default();
     let (mut tree, sessions, snapshot) = match loaded {
         None => (DataTree::new(hash_seed, options), Vec::new(), None),
         Some(loaded) => {
@@ -66,13 +67,16 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
             tracing::info!("Reading snapshot {}", loaded.file.path.display());
             let (mut tree, sessions) = loaded.sink.0.finish()?;
             tree.set_last_zxid(loaded.file.zxid);
+            check = DigestCheck::new(loaded.file.zxid, loaded.tail.digest.as_ref());
             (tree, sessions, Some(loaded.file.zxid))
         }
     };
     let mut sessions: BTreeMap<SessionId, i32> = sessions.into_iter().collect();
     let after = tree.last_zxid();
     let mut digests = DigestLog::default();
-    let mut mismatches = 0_u64;
+    if options.digest {
+        check.reach_target(after, tree.digest());
+    }
     let replay_options = ReplayOptions {
         max_record,
         ..ReplayOptions::default()
@@ -89,12 +93,8 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
             }
             _ => {}
         }
-        if record
-            .digest
-            .as_ref()
-            .is_some_and(|digest| digest.tree_digest != tree.digest())
-        {
-            mismatches += 1;
+        if options.digest {
+            check.applied(zxid, record.digest.as_ref(), tree.digest());
         }
         digests.note(zxid, tree.digest());
         Ok(())
@@ -117,12 +117,6 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
         tree.node_count(),
         sessions.len(),
     );
-    if mismatches > 0 {
-        tracing::debug!(
-            mismatches,
-            "digests differed while the snapshot was not yet made whole by the log"
-        );
-    }
     Ok(Found {
         database: Database::new(tree, sessions, digests, hash_seed),
         snapshot,
@@ -135,6 +129,57 @@ pub(crate) fn options(config: &Config) -> TreeOptions {
         extended_types: config.tree.extended_types,
         emulate_353_ttl: config.tree.emulate_353_ttl,
         digest: config.tree.digest,
+    }
+}
+
+/// Compares digests while the log is replayed. A snapshot that was taken while the server went on
+/// fits no digest until the log has made it whole; its own tells when that is. A mismatch is never
+/// fatal. Source: storage.md 8.4 and 9.4.
+#[derive(Default)]
+struct DigestCheck {
+    /// The snapshot's digest, and the transaction behind which it holds.
+    target: Option<(Zxid, i64)>,
+    reported: bool,
+}
+
+impl DigestCheck {
+    fn new(snapshot: Zxid, digest: Option<&SnapshotDigest>) -> Self {
+        let usable = |digest: &&SnapshotDigest| {
+            digest.version == SnapshotDigest::VERSION && snapshot <= digest.zxid
+        };
+        let target = digest
+            .filter(usable)
+            .map(|digest| (digest.zxid, digest.digest));
+        Self {
+            target,
+            reported: false,
+        }
+    }
+
+    fn applied(&mut self, zxid: Zxid, stored: Option<&TxnDigest>, tree: i64) {
+        if self.target.is_some() {
+            self.reach_target(zxid, tree);
+        } else if let Some(stored) = stored.filter(|stored| stored.version == TxnDigest::VERSION) {
+            self.compare(zxid, stored.tree_digest, tree);
+        }
+    }
+
+    fn reach_target(&mut self, zxid: Zxid, tree: i64) {
+        if let Some((_, digest)) = self.target.take_if(|(target, _)| *target == zxid) {
+            self.compare(zxid, digest, tree);
+        }
+    }
+
+    /// After one mismatch all that follow are its consequence.
+    fn compare(&mut self, zxid: Zxid, stored: i64, tree: i64) {
+        if stored != tree && !self.reported {
+            self.reported = true;
+            tracing::error!(
+                "Digests are not matching. Value is Zxid. Value:{}; stored {stored:#x}, the tree \
+                 has {tree:#x}",
+                zxid.0,
+            );
+        }
     }
 }
 

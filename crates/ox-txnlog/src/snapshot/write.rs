@@ -101,7 +101,8 @@ impl SnapshotWriter {
 
 impl SnapshotDigest {
     /// The digests that we write.
-    const VERSION: i32 = 2;
+    /// The only version that is written since 3.6.
+    pub const VERSION: i32 = 2;
 }
 
 /// Of two snapshots of one zxid Java takes whichever the folder lists first.
