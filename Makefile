@@ -1,0 +1,48 @@
+# Oxkeeper. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BINARY := target/release/oxkeeper
+RESULTS := target/test-results.txt
+
+.PHONY: help
+help: ## lists the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / ## /' | \
+	    awk -F ' ## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## builds the server, optimized
+	cargo build --release --locked -p ox-cli
+
+.PHONY: run
+run: build ## builds and serves on port 2181 with ./data
+	exec $(BINARY) serve
+
+.PHONY: fetch
+fetch: ## fetches what the tests drive: Apache ZooKeeper, kazoo, the C client
+	compat-tests/fetch.sh
+
+.PHONY: test
+test: build fetch ## the whole gate: format, lints, all tests, docs
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --workspace --no-fail-fast 2>&1 | tee $(RESULTS)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	@compat-tests/summary.sh $(RESULTS)
+
+.PHONY: compat
+compat: build fetch ## the compat tests in full: 200 rounds of kill -9
+	OX_KILL9_ROUNDS=200 cargo test --locked -p compat-tests --no-fail-fast 2>&1 | tee $(RESULTS)
+	@compat-tests/summary.sh $(RESULTS)
+
+.PHONY: bench
+bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 20 minutes)
+	cargo build --release --locked -p ox-bench
+	target/release/ox-bench
+
+.PHONY: fix
+fix: ## formats, and applies what the lints suggest
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
