@@ -1,1 +1,130 @@
-fn main() {}
+//! `ox-bench`: Oxkeeper and Apache ZooKeeper 3.9.5 side by side, then what a million znodes cost.
+//!
+//! Both servers run with fsync on, each on a port of its own and on the same file system, one at a
+//! time, in turns. Load generator and server share the machine, so what counts is operations per
+//! CPU second of the server. The last line is `N passed, N failed, N skipped`.
+
+mod compare;
+mod load;
+mod machine;
+mod million;
+mod report;
+mod server;
+mod workload;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use report::{Report, say};
+
+/// Compares Oxkeeper with Apache ZooKeeper and measures a million znodes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The oxkeeper binary.
+    #[arg(long, default_value = "target/release/oxkeeper")]
+    server: PathBuf,
+    /// The folder with the jars of Apache ZooKeeper 3.9.5.
+    #[arg(long, default_value = ".cache/jars")]
+    jars: PathBuf,
+    /// Where the servers keep their data; not on a tmpfs.
+    #[arg(long, default_value = "target/bench")]
+    data: PathBuf,
+    /// How often each server is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds of each workload in each round.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Seconds of load before a round that are left out.
+    #[arg(long, default_value_t = 10)]
+    warm_up: u64,
+    /// One short round: shows that everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) measure: Duration,
+    pub(crate) warm_up: Duration,
+}
+
+/// Why the benchmark cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{what}")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("a request failed")]
+    Client(#[from] ox_client::Error),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(report) => report.finish(),
+        Err(error) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = cause {
+                say(format!("ox-bench: {error}"));
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Report, Error> {
+    let seconds = |seconds: u64| Duration::from_secs(seconds);
+    let plan = match arguments.quick {
+        true => Plan {
+            rounds: 1,
+            measure: seconds(2),
+            warm_up: seconds(2),
+        },
+        false => Plan {
+            rounds: arguments.rounds.max(1),
+            measure: seconds(arguments.seconds),
+            warm_up: seconds(arguments.warm_up),
+        },
+    };
+    let data = folder(&arguments.data)?;
+    machine::describe(&data)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("starting a runtime"))?;
+    let mut report = Report::default();
+    let oxkeeper = server::Kind::oxkeeper(&arguments.server)?;
+    let apache = server::Kind::apache(&arguments.jars);
+    runtime.block_on(async {
+        compare::run(plan, &oxkeeper, apache.as_ref(), &data, &mut report).await?;
+        million::run(plan, &oxkeeper, &data, &mut report).await
+    })?;
+    Ok(report)
+}
+
+/// The folder for data, made if need be.
+fn folder(path: &Path) -> Result<PathBuf, Error> {
+    let what = || format!("the folder {}", path.display());
+    std::fs::create_dir_all(path).map_err(Error::io(what()))?;
+    path.canonicalize().map_err(Error::io(what()))
+}
