@@ -11,7 +11,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         &[
             ("commands_run_once", || check("once.txt")),
             ("commands_typed", || check("typed.txt")),
+            ("the_session_survives_a_crash_of_the_server", crash),
         ],
     )
 }
@@ -86,6 +87,54 @@ fn check(file: &str) -> Result<(), Skip> {
     Ok(())
 }
 
+/// The shell goes on with its session: ephemerals and watches are still there.
+fn crash() -> Result<(), Skip> {
+    let kind = Kind::under_test();
+    let home = tempfile::tempdir().expect("a folder can be made");
+    let setup = Setup::new(kind, home.path());
+    let server = setup.start()?;
+    let (address, port) = (server.connect_string(), server.address().port());
+    let mut words = shell(kind, home.path())?;
+    words.extend(["-server".into(), address]);
+    let mut child = Command::new(&words[0])
+        .args(&words[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {}: {error}", words[0]));
+    let mut stdin = child.stdin.take().expect("it was asked for");
+    let stdout = child.stdout.take().expect("it was asked for");
+    let mut lines = BufReader::new(stdout).lines();
+    let mut type_in = |text: &str| stdin.write_all(text.as_bytes()).expect("it reads");
+    let mut until = |end: &str| {
+        lines
+            .by_ref()
+            .map(|line| line.expect("text"))
+            .find(|line| line.ends_with(end))
+            .unwrap_or_else(|| panic!("the shell ended before it said {end}"))
+    };
+    type_in("create -e /x first\nget -w /x\n");
+    until("first");
+    server.kill();
+    until("state:Disconnected type:None path:null zxid: -1");
+    let again = setup
+        .line("clientPort", &port.to_string())
+        .line("clientPortAddress", "127.0.0.1");
+    let server = again.start()?;
+    until("state:SyncConnected type:None path:null zxid: -1");
+    type_in("getEphemerals\n");
+    until("[/x]");
+    let zxid = server.last_zxid() + 1;
+    type_in("set /x second\n");
+    until(&format!(
+        "WatchedEvent state:SyncConnected type:NodeDataChanged path:/x zxid: {zxid}"
+    ));
+    type_in("quit\n");
+    assert!(child.wait().expect("our own child").success());
+    Ok(())
+}
+
 fn agree(kind: Kind, case: &Case, said: &Said) -> bool {
     match (kind, &case.difference) {
         (Kind::Oxkeeper, Some(_)) => said.code == case.said.code && !said.err.is_empty(),
@@ -94,14 +143,7 @@ fn agree(kind: Kind, case: &Case, said: &Said) -> bool {
 }
 
 fn run(kind: Kind, server: &Server, home: &Path, input: &Input) -> Result<Said, Skip> {
-    let mut words = match kind {
-        Kind::Oxkeeper => vec![oxkeeper_binary().display().to_string(), "shell".into()],
-        Kind::Apache => {
-            let quiet = home.join("quiet.xml");
-            fs::write(&quiet, "<configuration/>").expect("a file can be written");
-            java(&quiet)?
-        }
-    };
+    let mut words = shell(kind, home)?;
     words.extend(["-server".into(), server.connect_string()]);
     if let Input::Once(line) = input {
         words.extend(split(line));
@@ -122,6 +164,21 @@ fn run(kind: Kind, server: &Server, home: &Path, input: &Input) -> Result<Said, 
     drop(stdin);
     let output = child.wait_with_output().expect("our own child");
     Ok(said(&output, server, input))
+}
+
+/// The command that starts the shell.
+fn shell(kind: Kind, home: &Path) -> Result<Vec<String>, Skip> {
+    match kind {
+        Kind::Oxkeeper => Ok(vec![
+            oxkeeper_binary().display().to_string(),
+            "shell".into(),
+        ]),
+        Kind::Apache => {
+            let quiet = home.join("quiet.xml");
+            fs::write(&quiet, "<configuration/>").expect("a file can be written");
+            java(&quiet)
+        }
+    }
 }
 
 fn java(quiet: &Path) -> Result<Vec<String>, Skip> {
