@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use report::{Report, say};
 
@@ -116,10 +117,30 @@ fn run(arguments: &Arguments) -> Result<Report, Error> {
     let oxkeeper = server::Kind::oxkeeper(&arguments.server)?;
     let apache = server::Kind::apache(&arguments.jars);
     runtime.block_on(async {
-        compare::run(plan, &oxkeeper, apache.as_ref(), &data, &mut report).await?;
-        million::run(plan, &oxkeeper, &data, &mut report).await
+        let benchmarks = async {
+            compare::run(plan, &oxkeeper, apache.as_ref(), &data, &mut report).await?;
+            million::run(plan, &oxkeeper, &data, &mut report).await
+        };
+        tokio::select! {
+            ended = benchmarks => ended,
+            error = interruption() => Err(error),
+        }
     })?;
     Ok(report)
+}
+
+/// Waits for SIGINT or SIGTERM. Both end the benchmark by way of an error, so that no server and
+/// no data stay behind.
+async fn interruption() -> Error {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => return Error::io("listening for SIGTERM")(error),
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    Error::Other("interrupted".into())
 }
 
 /// The folder for data, made if need be.
