@@ -212,9 +212,23 @@ impl DataTree {
         if path.is_empty() || path == path::ROOT {
             return Some(ROOT);
         }
-        let hash = self.index.hash(path);
+        self.resolve_hashed(path, self.index.hash(path))
+    }
+
+    /// As [`resolve`](Self::resolve), of a path that is not the root's and whose hash is known.
+    pub(crate) fn resolve_hashed(&self, path: &str, hash: u32) -> Option<u32> {
         self.index
             .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
+    }
+
+    pub(crate) fn hash(&self, path: &str) -> u32 {
+        self.index.hash(path)
+    }
+
+    /// True if this znode has children, or had, and stands at `path`; the root's is empty.
+    pub(crate) fn is_directory_at(&self, id: u32, path: &str) -> bool {
+        self.directory(id)
+            .is_some_and(|directory| *directory.path == *path)
     }
 
     /// True if this is the path of a znode that is not the root.
@@ -321,9 +335,19 @@ impl DataTree {
 impl DataTree {
     /// Adds a child of `parent` at a path that is free.
     pub(crate) fn insert(&mut self, parent: u32, path: &str, new: NewNode<'_>) -> u32 {
+        self.insert_hashed(parent, path, self.index.hash(path), new)
+    }
+
+    /// As [`insert`](Self::insert), of a path whose hash is known.
+    pub(crate) fn insert_hashed(
+        &mut self,
+        parent: u32,
+        path: &str,
+        hash: u32,
+        new: NewNode<'_>,
+    ) -> u32 {
         let name = path::name(path);
         let parent = self.require_directory(parent);
-        let hash = self.index.hash(path);
         let place = self.directories[parent].children.len();
         let id = self.nodes.insert(Znode {
             blob: Blob::new(name.as_bytes(), new.data),

@@ -57,6 +57,8 @@ pub struct ImageLoader {
     max_length: usize,
     next: Section,
     root_seen: bool,
+    /// Where the last znode was added.
+    last_parent: u32,
     sessions: Vec<(SessionId, i32)>,
     acls: HashMap<i64, u32, FixedState>,
     /// For znodes whose acl is not in the table, until a record brings it: nobody may do anything.
@@ -83,6 +85,7 @@ impl ImageLoader {
             max_length: Decoder::DEFAULT_MAX_LENGTH,
             next: Section::SessionCount,
             root_seen: false,
+            last_parent: ROOT,
             sessions: Vec::new(),
             acls: HashMap::default(),
             closed_acl,
@@ -168,19 +171,33 @@ impl ImageLoader {
         if path.is_empty() {
             self.root_seen = true;
             self.tree.overwrite(ROOT, new);
-        } else if let Some(id) = self.tree.resolve(&path) {
+            return Ok(());
+        }
+        let hash = self.tree.hash(&path);
+        if let Some(id) = self.tree.resolve_hashed(&path, hash) {
             self.tree.overwrite(id, new);
         } else {
-            let parent = path
-                .rsplit_once('/')
-                .filter(|(parent, _)| *parent != path::ROOT);
-            let parent = parent.and_then(|(parent, _)| self.tree.resolve(parent));
-            let parent = parent.ok_or_else(|| ImageError::MissingParent {
-                path: path.to_string(),
-            })?;
-            self.tree.insert(parent, &path, new);
+            let parent = self
+                .parent(&path)
+                .ok_or_else(|| ImageError::MissingParent {
+                    path: path.to_string(),
+                })?;
+            self.last_parent = parent;
+            self.tree.insert_hashed(parent, &path, hash, new);
         }
         Ok(())
+    }
+
+    /// The znode above; in an image, siblings often follow one another.
+    fn parent(&self, path: &str) -> Option<u32> {
+        let (parent, _) = path.rsplit_once('/')?;
+        if self.tree.is_directory_at(self.last_parent, parent) {
+            return Some(self.last_parent);
+        }
+        if parent == path::ROOT {
+            return None;
+        }
+        self.tree.resolve(parent)
     }
 
     fn check_owner(&self, path: &str, owner: i64) -> Result<(), ImageError> {
