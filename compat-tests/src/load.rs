@@ -153,13 +153,15 @@ impl Written {
     /// shorter than what was acknowledged nor longer than what was sent.
     #[track_caller]
     pub fn check(&self, client: &mut Client) {
-        let mut found = Contents::default();
-        found.names = client.children(&self.folder).into_iter().collect();
-        assert!(found.names.remove("counter"), "{}: no counter", self.folder);
+        let mut names: BTreeSet<String> = client.children(&self.folder).into_iter().collect();
+        assert!(names.remove("counter"), "{}: no counter", self.folder);
         let (data, stat) = client
             .get(&format!("{}/counter", self.folder))
             .expect("just seen");
-        found.counter = (data.unwrap_or_default(), stat.version);
+        let found = Contents {
+            names,
+            counter: (data.unwrap_or_default(), stat.version),
+        };
 
         let mut wanted = Contents::default();
         (0..self.acknowledged).for_each(|index| wanted.after_one_more(index));

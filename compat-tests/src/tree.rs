@@ -20,22 +20,41 @@ pub struct Node {
 pub fn read(client: &mut Client) -> BTreeMap<String, Node> {
     let mut nodes = BTreeMap::new();
     let mut paths = vec!["/".to_owned()];
-    while let Some(path) = paths.pop() {
-        let (data, stat) = client
-            .get(&path)
-            .unwrap_or_else(|| panic!("{path} is gone"));
-        let acl = Record(&client.ok(op::GET_ACL, &Fields::new().string(&path)).body).acl();
-        let prefix = if path == "/" { "" } else { path.as_str() };
-        paths.extend(
-            client
-                .children(&path)
-                .iter()
-                .map(|name| format!("{prefix}/{name}")),
-        );
-        nodes.insert(path, Node { data, stat, acl });
+    while !paths.is_empty() {
+        // Many at once: a round trip for each of them would take most of the time.
+        let batch = paths.split_off(paths.len().saturating_sub(BATCH));
+        for path in &batch {
+            client.send(op::GET_DATA, &Fields::new().string(path).boolean(false));
+            client.send(op::GET_ACL, &Fields::new().string(path));
+            client.send(op::GET_CHILDREN, &Fields::new().string(path).boolean(false));
+        }
+        for path in batch {
+            let mut body = || {
+                let reply = client
+                    .reply()
+                    .unwrap_or_else(|error| panic!("{path}: {error}"));
+                assert_eq!(reply.error, 0, "{path}");
+                reply.body
+            };
+            let body_of_data = body();
+            let mut record = Record(&body_of_data);
+            let (data, stat) = (record.buffer().map(<[u8]>::to_vec), record.stat());
+            let acl = Record(&body()).acl();
+            let prefix = if path == "/" { "" } else { path.as_str() };
+            paths.extend(
+                Record(&body())
+                    .strings()
+                    .iter()
+                    .map(|name| format!("{prefix}/{name}")),
+            );
+            nodes.insert(path, Node { data, stat, acl });
+        }
     }
     nodes
 }
+
+/// Nodes that are asked for at a time.
+const BATCH: usize = 50;
 
 /// Panics with the paths that differ and how, if any do.
 #[track_caller]

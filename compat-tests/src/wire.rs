@@ -105,7 +105,7 @@ impl Fields {
 
     /// An ACL list of (perms, scheme, id).
     #[must_use]
-    pub fn acl(self, entries: &[(i32, &str, &str)]) -> Self {
+    pub fn acl(self, entries: &[AclEntry<'_>]) -> Self {
         let count = i32::try_from(entries.len()).expect("a test's vector is short");
         entries
             .iter()
@@ -144,8 +144,11 @@ pub fn connect_request(session: i64, password: &[u8], timeout_ms: i32, last_zxid
         .framed()
 }
 
+/// (perms, scheme, id).
+pub type AclEntry<'a> = (i32, &'a str, &'a str);
+
 /// World may do all.
-pub const OPEN_ACL: &[(i32, &str, &str)] = &[(31, "world", "anyone")];
+pub const OPEN_ACL: &[AclEntry<'_>] = &[(31, "world", "anyone")];
 
 /// Reads jute fields; panics at the end, since a server under test must not end a record early.
 #[derive(Clone, Debug)]

@@ -105,7 +105,7 @@ impl Pressed {
             left = self.server.anonymous_memory().saturating_sub(base);
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mib = |bytes: u64| format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20);
+        let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
         say(format!(
             "   memory {} + {}, afterwards + {}; bystander: {} answers, the slowest after {:?}",
             mib(base),

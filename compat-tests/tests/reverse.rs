@@ -19,7 +19,7 @@ use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::state::{dump, logged_digest};
 use compat_tests::suite::{self, Skip, say};
 use compat_tests::tree::{self, Node};
-use compat_tests::wire::{Client, Fields, OPEN_ACL, Record, create, op};
+use compat_tests::wire::{AclEntry, Client, Fields, OPEN_ACL, Record, create, op};
 
 fn main() -> ExitCode {
     suite::main(
@@ -74,7 +74,7 @@ fn there_and_back(compression: &str, end: End) -> Result<(), Skip> {
     let server = setup.start()?;
     let sessions = rich_tree(&server);
     let load = Load::start(server.address(), 0, 3);
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(150));
     let before = match end {
         End::Kill => {
             server.kill();
@@ -352,7 +352,7 @@ fn rich_tree(server: &Server) -> [i64; 2] {
         .buffer(Some(b"alice:secret"));
     client.ok(op::AUTH, &auth);
     client.create("/acl", b"", 0);
-    let lists: &[(&str, &[(i32, &str, &str)])] = &[
+    let lists: &[(&str, &[AclEntry<'_>])] = &[
         ("/acl/auth", &[(31, "auth", "")]),
         (
             "/acl/ip",
