@@ -17,6 +17,10 @@ use crate::database::Database;
 use crate::reply;
 use crate::request::{ClientRequest, Work};
 
+/// How large the answer to a multiRead may be before one more znode is read into it, in bytes. One
+/// request can ask for the same large znode tens of thousands of times.
+const MAX_MULTI_READ: usize = 16 << 20;
+
 /// Who reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -260,8 +264,13 @@ impl Database {
             MultiHeader::END.encode(out);
             return ErrorCode::MarshallingError;
         }
+        let begin = out.len();
         for op in ops {
             let start = out.len();
+            if start - begin > MAX_MULTI_READ {
+                out.truncate(begin);
+                return ErrorCode::MarshallingError;
+            }
             MultiHeader {
                 r#type: op.op().code(),
                 done: false,
