@@ -2,22 +2,38 @@
 //!
 //! Source: `PrepRequestProcessor.fixupACL`; client-protocol.md 9.3.
 
+use std::collections::BTreeSet;
+
 use ox_proto::{Acl, ErrorCode, Id, RawAcl};
 
 use crate::auth::AuthSettings;
 
-/// The list to store for what a client with `ids` sent.
+/// What an entry takes in a record besides its two strings.
+const OVERHEAD: usize = 12;
+
+/// The list to store for what a client with `ids` sent; it takes no more than about `max_size`
+/// bytes in a record, however many identities stand behind each `auth`.
 pub(crate) fn resolve(
     settings: &AuthSettings,
     sent: Option<&[RawAcl]>,
     ids: &[Id],
+    max_size: usize,
 ) -> Result<Vec<Acl>, ErrorCode> {
     let mut acl = Vec::new();
+    let mut size = 0;
+    let mut push = |acl: &mut Vec<Acl>, entry: Acl| {
+        size += OVERHEAD + entry.id.scheme.len() + entry.id.id.len();
+        acl.push(entry);
+        match size <= max_size {
+            true => Ok(()),
+            false => Err(ErrorCode::MarshallingError),
+        }
+    };
     for entry in sent.unwrap_or_default() {
         let scheme = entry.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
         match (scheme, entry.id.as_deref()) {
             ("world", None) => return Err(ErrorCode::MarshallingError),
-            ("world", Some("anyone")) => push(&mut acl, Acl::world(entry.perms)),
+            ("world", Some("anyone")) => push(&mut acl, Acl::world(entry.perms))?,
             ("auth", _) => {
                 let mut proven = ids.iter().filter(|id| AuthSettings::is_authenticated(id));
                 let first = proven.next().ok_or(ErrorCode::InvalidAcl)?;
@@ -28,7 +44,7 @@ pub(crate) fn resolve(
                             perms: entry.perms,
                             id: id.clone(),
                         },
-                    );
+                    )?;
                 }
             }
             (scheme, Some(id)) if settings.is_valid_acl_id(scheme, id) => {
@@ -38,7 +54,7 @@ pub(crate) fn resolve(
                         perms: entry.perms,
                         id: Id::new(scheme, id),
                     },
-                );
+                )?;
             }
             _ => return Err(ErrorCode::InvalidAcl),
         }
@@ -46,15 +62,23 @@ pub(crate) fn resolve(
     if acl.is_empty() {
         Err(ErrorCode::InvalidAcl)
     } else {
+        drop_duplicates(&mut acl);
         Ok(acl)
     }
 }
 
 /// Exact duplicates are dropped, order is kept.
-fn push(acl: &mut Vec<Acl>, entry: Acl) {
-    if !acl.contains(&entry) {
-        acl.push(entry);
+fn drop_duplicates(acl: &mut Vec<Acl>) {
+    if acl.len() < 2 {
+        return;
     }
+    let mut seen = BTreeSet::new();
+    let mut is_new = Vec::with_capacity(acl.len());
+    for Acl { perms, id } in acl.iter() {
+        is_new.push(seen.insert((*perms, id.scheme.as_str(), id.id.as_str())));
+    }
+    let mut is_new = is_new.into_iter();
+    acl.retain(|_| is_new.next() == Some(true));
 }
 
 #[cfg(test)]
@@ -81,7 +105,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            resolve(&settings, Some(&sent), ids).as_deref(),
+            resolve(&settings, Some(&sent), ids, 1000).as_deref(),
             stored.as_ref().copied()
         );
     }
@@ -90,7 +114,7 @@ mod tests {
     fn an_empty_or_missing_list_is_invalid() {
         check(&[], &[], Err(ErrorCode::InvalidAcl));
         assert_eq!(
-            resolve(&AuthSettings::default(), None, &[]),
+            resolve(&AuthSettings::default(), None, &[], 1000),
             Err(ErrorCode::InvalidAcl)
         );
     }
@@ -118,6 +142,22 @@ mod tests {
             &ids[..1],
             Err(ErrorCode::InvalidAcl),
         );
+    }
+
+    #[test]
+    fn a_list_that_grows_beyond_a_record_is_refused() {
+        let ids: Vec<_> = (0..20)
+            .map(|n| Id::new("digest", format!("u{n}:h")))
+            .collect();
+        let auth = (31, Some("auth"), None);
+        let own = |id: &Id| Acl {
+            perms: 31,
+            id: id.clone(),
+        };
+        let all: Vec<_> = ids.iter().map(own).collect();
+        check(&[auth], &ids, Ok(&all));
+        let four = [1, 2, 3, 4].map(|perms| (perms, Some("auth"), None));
+        check(&four, &ids, Err(ErrorCode::MarshallingError));
     }
 
     #[test]

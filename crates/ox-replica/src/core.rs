@@ -125,9 +125,14 @@ pub struct Core {
     attached: BTreeMap<SessionId, ClientId>,
     reaper: Reaper,
     effects: Effects,
+    /// The record that was encoded last.
+    payload: Vec<u8>,
 }
 
 impl Core {
+    /// How much memory is kept for encoding records.
+    const KEPT_CAPACITY: usize = 1 << 20;
+
     /// Begins to serve `database`, which holds all that is on disk. Every session starts with its
     /// full timeout; ephemerals whose session is unknown are deleted by a transaction.
     pub fn new(settings: Settings, database: &Database, hash_seed: u64, now: Now) -> Self {
@@ -145,6 +150,7 @@ impl Core {
             attached: BTreeMap::new(),
             reaper: Reaper::new(settings.reaper, now.monotonic_ms),
             effects: Effects::default(),
+            payload: Vec::new(),
             settings,
         };
         let owners: BTreeSet<_> = database.tree.sessions_with_ephemerals().collect();
@@ -275,10 +281,7 @@ impl Core {
         timeout_ms: i32,
         request: &ConnectRequest,
     ) {
-        if let Some(other) = self.attached.remove(&session) {
-            tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
-        }
+        self.detach(session);
         let is_owner = request.password.as_deref() == Some(&password(session));
         if is_owner
             && self
@@ -294,6 +297,13 @@ impl Core {
         }
     }
 
+    fn detach(&mut self, session: SessionId) {
+        if let Some(other) = self.attached.remove(&session) {
+            tracing::info!(session = %session, "session is taken over by a new connection");
+            self.effects.close(other);
+        }
+    }
+
     fn establish(
         &mut self,
         client: ClientId,
@@ -301,6 +311,8 @@ impl Core {
         timeout_ms: i32,
         read_only: Option<bool>,
     ) {
+        // Whoever guesses the id of a session that is only being made has taken it already.
+        self.detach(session);
         self.client(client).session = Some(session);
         self.attached.insert(session, client);
         let response = ConnectResponse {
@@ -419,6 +431,7 @@ impl Core {
             session,
             ids,
         };
+        self.prep.begin();
         let txn = make(&mut self.prep, cx)
             .unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() }));
         let header = TxnHeader {
@@ -433,25 +446,48 @@ impl Core {
     }
 
     fn hand_over(&mut self, header: TxnHeader, txn: Txn, origin: Option<Origin>) {
+        let mut record = self.record(header, txn);
+        // A Java server writes such a record, and fails to read it back at its next start.
+        if self.payload.len() > self.settings.max_record {
+            tracing::warn!(
+                session = %header.client_id,
+                zxid = %header.zxid,
+                "refusing a request whose transaction would take {} bytes",
+                self.payload.len(),
+            );
+            self.prep.roll_back();
+            let err = ErrorCode::MarshallingError.code();
+            record = self.record(header, Txn::Error(ErrorTxn { err }));
+        }
+        self.broadcast.handle(ox_zab::Input::Propose(header.zxid));
+        while let Some(output) = self.broadcast.poll_output() {
+            match output {
+                ox_zab::Output::Append(zxid) => {
+                    self.effects.append(zxid, &self.payload);
+                }
+                ox_zab::Output::Commit(zxid) => panic!("{zxid} commits before it is flushed"),
+            }
+        }
+        self.payload.shrink_to(Self::KEPT_CAPACITY);
+        self.outstanding.push_back(Outstanding { record, origin });
+    }
+
+    /// The record of a transaction, encoded into `payload`.
+    fn record(&mut self, header: TxnHeader, txn: Txn) -> TxnRecord {
         let digest = match txn {
             Txn::Error(_) => None,
             _ => self.prep.digest(),
         };
+        let op = txn.op();
+        let header = TxnHeader { op, ..header };
         let record = TxnRecord {
             header,
             txn,
             digest,
         };
-        self.broadcast.handle(ox_zab::Input::Propose(header.zxid));
-        while let Some(output) = self.broadcast.poll_output() {
-            match output {
-                ox_zab::Output::Append(zxid) => {
-                    self.effects.append(zxid, |out| record.encode(out));
-                }
-                ox_zab::Output::Commit(zxid) => panic!("{zxid} commits before it is flushed"),
-            }
-        }
-        self.outstanding.push_back(Outstanding { record, origin });
+        self.payload.clear();
+        record.encode(&mut self.payload);
+        record
     }
 
     fn next_zxid(&self) -> Zxid {
@@ -657,6 +693,7 @@ impl Core {
             session,
             ids: &[],
         };
+        self.prep.begin();
         if let Some(txn) = self.prep.delete_container(cx, path) {
             tracing::info!("Attempting to delete candidate container: {path}");
             let header = TxnHeader {

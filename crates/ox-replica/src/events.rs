@@ -144,8 +144,8 @@ impl Effects {
     }
 
     /// Writes a transaction for the log.
-    pub(crate) fn append(&mut self, zxid: Zxid, write: impl FnOnce(&mut Vec<u8>)) {
-        let payload = self.write(write);
+    pub(crate) fn append(&mut self, zxid: Zxid, payload: &[u8]) {
+        let payload = self.write(|out| out.extend_from_slice(payload));
         self.steps.push_back(Step::Append { zxid, payload });
     }
 

@@ -46,15 +46,26 @@ struct Record {
 pub(crate) struct PendingView {
     records: HashMap<Arc<str>, Record, FixedState>,
     /// Every record set, oldest first, so that a commit finds what it ends.
-    order: VecDeque<(Zxid, Arc<str>)>,
+    order: VecDeque<Set>,
+    /// Ephemerals that are to be made, by session, oldest first; some may have gone again.
+    born: HashMap<SessionId, VecDeque<Arc<str>>, FixedState>,
     /// The digest of the tree with all of it applied.
     digest: i64,
     keep_digest: bool,
-    /// While a multi is being prepared: what its records replaced.
-    undo: Option<Undo>,
+    /// What the proposal that is being prepared has replaced.
+    undo: Undo,
 }
 
+/// One call of [`PendingView::set`].
 #[derive(Debug)]
+struct Set {
+    zxid: Zxid,
+    path: Arc<str>,
+    /// The session for which it makes an ephemeral.
+    born: Option<SessionId>,
+}
+
+#[derive(Debug, Default)]
 struct Undo {
     digest: i64,
     replaced: Vec<(Arc<str>, Option<Record>)>,
@@ -66,9 +77,10 @@ impl PendingView {
         Self {
             records: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             order: VecDeque::new(),
+            born: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             digest: tree.digest(),
             keep_digest,
-            undo: None,
+            undo: Undo::default(),
         }
     }
 
@@ -118,13 +130,24 @@ impl PendingView {
             None => (Arc::from(path), self.committed_digest(tree, path)),
         };
         self.digest = self.digest.wrapping_sub(before).wrapping_add(digest);
-        self.order.push_back((zxid, Arc::clone(&key)));
-        let replaced = self
-            .records
-            .insert(Arc::clone(&key), Record { zxid, node, digest });
-        if let Some(undo) = &mut self.undo {
-            undo.replaced.push((key, replaced));
+        let record = Record { zxid, node, digest };
+        let owner = record.owner();
+        let replaced = self.records.insert(Arc::clone(&key), record);
+        let owner_before = match &replaced {
+            Some(record) => record.owner(),
+            None => owner.and_then(|_| committed_owner(tree, path)),
+        };
+        let born = owner.filter(|_| owner != owner_before);
+        if let Some(session) = born {
+            let paths = self.born.entry(session).or_default();
+            paths.push_back(Arc::clone(&key));
         }
+        self.order.push_back(Set {
+            zxid,
+            path: Arc::clone(&key),
+            born,
+        });
+        self.undo.replaced.push((key, replaced));
     }
 
     fn committed_digest(&self, tree: &DataTree, path: &str) -> i64 {
@@ -137,25 +160,18 @@ impl PendingView {
         })
     }
 
-    /// Begins a multi: [`roll_back`](Self::roll_back) returns to here.
-    pub(crate) fn begin_multi(&mut self) {
-        self.undo = Some(Undo {
-            digest: self.digest,
-            replaced: Vec::new(),
-        });
+    /// Begins a proposal: [`roll_back`](Self::roll_back) returns to here.
+    pub(crate) fn begin(&mut self) {
+        self.undo.digest = self.digest;
+        self.undo.replaced.clear();
     }
 
-    /// The multi has succeeded.
-    pub(crate) fn keep(&mut self) {
-        self.undo = None;
-    }
-
-    /// The multi has failed: everything is as before it.
+    /// The proposal comes to nothing: everything is as before it.
     pub(crate) fn roll_back(&mut self) {
-        let undo = self.undo.take().expect("a multi has begun");
-        self.digest = undo.digest;
-        for (key, replaced) in undo.replaced.into_iter().rev() {
-            self.order.pop_back();
+        self.digest = self.undo.digest;
+        while let Some((key, replaced)) = self.undo.replaced.pop() {
+            let set = self.order.pop_back().expect("what was replaced was set");
+            self.forget_born(set.born, VecDeque::pop_back);
             match replaced {
                 Some(record) => self.records.insert(key, record),
                 None => self.records.remove(&key),
@@ -163,50 +179,66 @@ impl PendingView {
         }
     }
 
+    fn forget_born(
+        &mut self,
+        session: Option<SessionId>,
+        pop: fn(&mut VecDeque<Arc<str>>) -> Option<Arc<str>>,
+    ) {
+        if let Some(session) = session
+            && let Some(paths) = self.born.get_mut(&session)
+        {
+            pop(paths);
+            if paths.is_empty() {
+                self.born.remove(&session);
+            }
+        }
+    }
+
     /// The proposal `zxid` has been applied: the tree tells by itself what it did.
     pub(crate) fn applied(&mut self, zxid: Zxid) {
-        while let Some((_, path)) = self.order.pop_front_if(|(pending, _)| *pending <= zxid) {
+        while let Some(set) = self.order.pop_front_if(|set| set.zxid <= zxid) {
+            self.forget_born(set.born, VecDeque::pop_front);
             if self
                 .records
-                .get(&path)
+                .get(&set.path)
                 .is_some_and(|record| record.zxid <= zxid)
             {
-                self.records.remove(&path);
+                self.records.remove(&set.path);
             }
         }
     }
 
     /// The ephemerals that `session` will own, in order.
     pub(crate) fn ephemerals(&self, tree: &DataTree, session: SessionId) -> Vec<String> {
+        let born = self.born.get(&session).into_iter().flatten();
         let mut paths: Vec<_> = tree
             .ephemerals(session)
+            .chain(born.map(|path| path.to_string()))
             .filter(|path| {
-                self.records
-                    .get(path.as_str())
-                    .is_none_or(|r| owned(r, session))
+                let record = self.records.get(path.as_str());
+                record.is_none_or(|record| record.owner() == Some(session))
             })
             .collect();
-        let created = self.records.iter().filter(|(path, record)| {
-            owned(record, session)
-                && tree
-                    .node(path)
-                    .is_none_or(|n| !owns(n.stat_persisted(), session))
-        });
-        paths.extend(created.map(|(path, _)| path.to_string()));
         paths.sort_unstable();
+        paths.dedup();
         paths
     }
 }
 
-fn owned(record: &Record, session: SessionId) -> bool {
-    record
-        .node
-        .as_ref()
-        .is_some_and(|node| node.stat.ephemeral_owner == session.0)
+impl Record {
+    fn owner(&self) -> Option<SessionId> {
+        owner(&self.node.as_ref()?.stat)
+    }
 }
 
-fn owns(stat: StatPersisted, session: SessionId) -> bool {
-    stat.ephemeral_owner == session.0
+fn committed_owner(tree: &DataTree, path: &str) -> Option<SessionId> {
+    owner(&tree.node(path)?.stat_persisted())
+}
+
+/// Whoever owns the znode, taken for a session: containers, which are owned too, never close.
+fn owner(stat: &StatPersisted) -> Option<SessionId> {
+    let owner = SessionId(stat.ephemeral_owner);
+    (owner != SessionId::NONE).then_some(owner)
 }
 
 fn digest_of(tree: &DataTree, path: &str, node: &PendingNode) -> i64 {

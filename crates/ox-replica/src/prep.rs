@@ -8,8 +8,8 @@ use bytes::Bytes;
 use ox_proto::{
     Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
     CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, ErrorCode, ErrorTxn, Id,
-    MultiOp, MultiTxn, OpCode, SessionId, SetAclRequest, SetAclTxn, SetDataRequest, SetDataTxn,
-    StatPersisted, Txn, TxnDigest, Zxid, path,
+    MultiOp, MultiTxn, OpCode, RawAcl, SessionId, SetAclRequest, SetAclTxn, SetDataRequest,
+    SetDataTxn, StatPersisted, Txn, TxnDigest, Zxid, path,
 };
 use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_kind, ttl_owner};
 
@@ -25,6 +25,7 @@ pub(crate) struct Prep {
     auth: AuthSettings,
     options: TreeOptions,
     enforce_quota: bool,
+    max_record: usize,
 }
 
 /// One request's surroundings.
@@ -40,6 +41,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Prep {
+    /// More than the bytes of a closeSession record without its paths.
+    const AROUND_PATHS: usize = 64;
+
     /// Starts from a tree on which nothing is pending.
     pub(crate) fn new(tree: &DataTree, hash_seed: u64, settings: &Settings) -> Self {
         Self {
@@ -47,7 +51,18 @@ impl Prep {
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
+            max_record: settings.max_record,
         }
+    }
+
+    /// Begins a transaction: [`roll_back`](Self::roll_back) returns to here.
+    pub(crate) fn begin(&mut self) {
+        self.pending.begin();
+    }
+
+    /// The transaction comes to nothing.
+    pub(crate) fn roll_back(&mut self) {
+        self.pending.roll_back();
     }
 
     /// The digest that goes with a transaction that was just made.
@@ -69,7 +84,7 @@ impl Prep {
         if !path::passes_quick_check(&create.path) {
             return Err(ErrorCode::BadArguments);
         }
-        let acl = acl::resolve(&self.auth, create.acl.as_deref(), cx.ids)?;
+        let acl = self.resolve_acl(cx, create.acl.as_deref())?;
         let parent_path = path::parent(&create.path);
         let mut parent = self.permitted(cx, parent_path, Acl::CREATE)?;
         let path = match mode.is_sequential() {
@@ -238,7 +253,7 @@ impl Prep {
     ) -> Result<Txn, ErrorCode> {
         let SetAclRequest { path, acl, version } = request;
         check_path(&path)?;
-        let acl = acl::resolve(&self.auth, acl.as_deref(), cx.ids)?;
+        let acl = self.resolve_acl(cx, acl.as_deref())?;
         let mut node = self.permitted(cx, &path, Acl::ADMIN)?;
         let version = check_version(version, node.stat.aversion)?;
         node.stat.aversion = version;
@@ -258,7 +273,6 @@ impl Prep {
     /// Several operations, all or none. A failed multi stays a multi, with an error in the place
     /// of the operation that failed and of all behind it.
     pub(crate) fn multi(&mut self, cx: Context<'_>, ops: Vec<MultiOp>) -> Txn {
-        self.pending.begin_multi();
         let mut failed = false;
         let mut txns = Vec::with_capacity(ops.len());
         for op in ops {
@@ -269,9 +283,8 @@ impl Prep {
             failed |= outcome.is_err();
             txns.push(outcome.unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() })));
         }
-        match failed {
-            true => self.pending.roll_back(),
-            false => self.pending.keep(),
+        if failed {
+            self.pending.roll_back();
         }
         Txn::Multi(MultiTxn { txns })
     }
@@ -295,9 +308,17 @@ impl Prep {
                 .expect("a znode has a parent");
             self.remove(cx, path, parent);
         }
+        // What the list leaves out every tree knows by itself. A list that is too long for a
+        // record stops a Java server at its next start.
+        let listed: usize = paths.iter().map(|path| 4 + path.len()).sum();
+        let fits = listed.saturating_add(Self::AROUND_PATHS) <= self.max_record;
         Txn::CloseSession(CloseSessionTxn {
-            paths_to_delete: Some(paths),
+            paths_to_delete: Some(if fits { paths } else { Vec::new() }),
         })
+    }
+
+    fn resolve_acl(&self, cx: Context<'_>, sent: Option<&[RawAcl]>) -> Result<Vec<Acl>, ErrorCode> {
+        acl::resolve(&self.auth, sent, cx.ids, self.max_record)
     }
 
     fn existing(&self, cx: Context<'_>, path: &str) -> Result<PendingNode, ErrorCode> {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub tree: TreeOptions,
     /// Hard quotas refuse what exceeds them (`zookeeper.enforceQuota`).
     pub enforce_quota: bool,
+    /// The longest record that may stand in the log, in bytes: longer ones could not be read back.
+    pub max_record: usize,
     /// Who counts as whom.
     pub auth: AuthSettings,
     /// When containers and TTL nodes are collected.

@@ -264,6 +264,7 @@ fn settings(shared: &Shared) -> Settings {
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),
         tree: load::options(config),
         enforce_quota: config.quotas.enforce,
+        max_record: load::max_record(config),
         auth: shared.auth.clone(),
         reaper: ReaperSettings {
             check_interval_ms: millis(containers.check_interval),

@@ -49,10 +49,7 @@ pub(crate) struct Found {
 pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<Found, LoadError> {
     let started = Instant::now();
     let options = options(config);
-    let limits = &config.limits;
-    let max_record = limits
-        .jute_max_buffer
-        .saturating_add(limits.jute_extra_size);
+    let max_record = max_record(config);
     let trust_empty = config.snapshots.trust_empty;
     let loaded = load_newest(dirs, LoadOptions { trust_empty }, || {
         Sink(ImageLoader::new(hash_seed, options).with_limit(max_record))
@@ -121,6 +118,14 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
         database: Database::new(tree, sessions, digests, hash_seed),
         snapshot,
     })
+}
+
+/// The longest record that a start can read back.
+pub(crate) fn max_record(config: &Config) -> usize {
+    let limits = &config.limits;
+    limits
+        .jute_max_buffer
+        .saturating_add(limits.jute_extra_size)
 }
 
 /// How the tree reads its transactions.
