@@ -87,15 +87,16 @@ impl CoreTask {
             }
             tokio::select! {
                 biased;
+                // It is rarely due; the others may have something at all times.
+                () = &mut alarm => {
+                    turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
+                    turn.push(Input::Timeout);
+                }
                 Some(zxid) = flushed.recv() => turn.push(Input::Flushed(zxid)),
                 message = messages.recv(), if open && self.has_room() => match message {
                     Some(message) => self.accept(message, &mut turn),
                     None => open = false,
                 },
-                () = &mut alarm => {
-                    turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
-                    turn.push(Input::Timeout);
-                }
             }
             while turn.len() < TURN
                 && self.has_room()
