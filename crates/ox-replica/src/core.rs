@@ -12,8 +12,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_jute::{Jute, end_frame, start_frame};
 use ox_proto::{
-    ConnectRequest, ConnectResponse, CreateSessionTxn, ErrorCode, ErrorTxn, Id, Request, SessionId,
-    Txn, TxnHeader, TxnRecord, Zxid,
+    Acl, ConnectRequest, ConnectResponse, CreateSessionTxn, ErrorCode, ErrorTxn, Id, Request,
+    SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_session::{AclOf, ClientId, SessionTracker, Trigger, first_session_id, password};
 use ox_tree::{ChangeKind, Outcome};
@@ -58,13 +58,6 @@ pub enum Input {
         /// In the order they came.
         requests: Vec<ClientRequest>,
     },
-    /// A connection has new identities, by which events are let through from now on.
-    Identified {
-        /// The connection.
-        client: ClientId,
-        /// All of them.
-        ids: Arc<[Id]>,
-    },
     /// A connection has ended. Its session goes on.
     Disconnected {
         /// The connection.
@@ -81,7 +74,6 @@ pub enum Input {
 /// A connection, as the core knows it.
 #[derive(Debug)]
 struct Client {
-    ids: Arc<[Id]>,
     /// `None` until the session is there.
     session: Option<SessionId>,
     lane: Lane,
@@ -177,11 +169,6 @@ impl Core {
             Input::Requests { client, requests } => {
                 self.requests(now, database, client, requests);
             }
-            Input::Identified { client, ids } => {
-                if let Some(client) = self.clients.get_mut(&client) {
-                    client.ids = ids;
-                }
-            }
             Input::Disconnected { client } => self.disconnected(database, client),
             Input::Touched(session) => {
                 self.tracker.touch(session, None, now.monotonic_ms);
@@ -217,13 +204,13 @@ impl Core {
     fn connect(
         &mut self,
         now: Now,
-        database: &Database,
+        database: &mut Database,
         client: ClientId,
         ids: Arc<[Id]>,
         request: &ConnectRequest,
     ) {
+        database.identify(client, ids);
         let state = Client {
-            ids,
             session: None,
             lane: Lane::default(),
             connecting: false,
@@ -548,13 +535,11 @@ impl Core {
             tree,
             watches,
             digests,
+            identities,
             ..
         } = database;
         let Self {
-            effects,
-            clients,
-            settings,
-            ..
+            effects, settings, ..
         } = self;
         let outcome = tree.apply(&record.header, &record.txn, &mut |change| {
             let trigger = match change.kind {
@@ -567,9 +552,9 @@ impl Core {
                     AclOf::Node => change.acl,
                     AclOf::Parent => change.parent_acl,
                 };
-                let may_hear = clients
+                let may_hear = identities
                     .get(&client)
-                    .is_some_and(|c| settings.auth.permits(acl, ox_proto::Acl::READ, &c.ids));
+                    .is_some_and(|ids| settings.auth.permits(acl, Acl::READ, ids));
                 if may_hear {
                     effects.event(client, zxid, event, path);
                 }
@@ -657,6 +642,7 @@ impl Core {
             self.attached.remove(&session);
         }
         database.watches.remove_client(client);
+        database.identities.remove(&client);
         self.release_if_done(client);
     }
 

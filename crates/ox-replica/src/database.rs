@@ -1,9 +1,12 @@
 //! What clients see: the tree, the sessions that own parts of it, and the watches on it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use ox_proto::{SessionId, Zxid};
-use ox_session::Watches;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ox_proto::{Id, SessionId, Zxid};
+use ox_session::{ClientId, Watches};
 use ox_tree::DataTree;
 
 /// The state that reads are answered from and that committed transactions change.
@@ -16,6 +19,8 @@ pub struct Database {
     pub watches: Watches,
     /// The digests that the tree has had.
     pub digests: DigestLog,
+    /// Who the connections are.
+    pub(crate) identities: HashMap<ClientId, Arc<[Id]>, FixedState>,
 }
 
 /// The digest of the tree after every so many transactions, so that servers can be compared.
@@ -58,6 +63,14 @@ impl Database {
             sessions,
             watches: Watches::new(hash_seed),
             digests,
+            identities: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
         }
+    }
+
+    /// Says who a connection that the core knows is: by these identities events are let through
+    /// to it from now on. They stand here, and not in the core, since a connection that has
+    /// authenticated leaves its next watch here, and no event may come between.
+    pub fn identify(&mut self, client: ClientId, ids: Arc<[Id]>) {
+        self.identities.insert(client, ids);
     }
 }

@@ -37,6 +37,15 @@ const MAX_IN_CORE: usize = 1024;
 /// Reads among them: each may come back as large as a znode can be, all in one turn.
 const MAX_READS_IN_CORE: usize = 16;
 
+/// Identities that one connection may have. Each costs time in every check against an acl.
+const MAX_IDENTITIES: usize = 256;
+
+/// How long a run of reads may keep the database from the core, in microseconds.
+const MAX_RUN: i64 = 5_000;
+
+/// Reads of a run between two looks at the clock.
+const READS_PER_LOOK: usize = 16;
+
 /// How much is read from a socket at once.
 const READ_SIZE: usize = 64 << 10;
 
@@ -106,7 +115,7 @@ struct Connection {
     core: mpsc::Sender<Message>,
     known_to_core: bool,
     ids: Arc<[Id]>,
-    /// Whether the core has not heard of the newest identities.
+    /// Whether the database has not heard of the newest identities.
     ids_are_news: bool,
     /// Bytes that are no whole frame yet.
     partial: Vec<u8>,
@@ -389,7 +398,7 @@ impl Connection {
             &address,
         );
         match outcome {
-            Authentication::Granted(granted) => {
+            Authentication::Granted(granted) if self.ids.len() < MAX_IDENTITIES => {
                 let mut ids = self.ids.to_vec();
                 for id in granted {
                     if !ids.contains(&id) {
@@ -400,7 +409,7 @@ impl Connection {
                 self.ids_are_news = true;
                 self.reply_now(xid, ErrorCode::Ok, |_| {});
             }
-            Authentication::Failed => {
+            Authentication::Granted(_) | Authentication::Failed => {
                 self.shared.metrics.auth_failed_count.add(1);
                 let scheme = packet.scheme.unwrap_or_default();
                 tracing::warn!(client = %self.client.address, scheme, "authentication failed");
@@ -444,8 +453,8 @@ impl Connection {
     /// Takes up requests: reads are answered here unless a write of this client is before them.
     async fn dispatch(&mut self) -> Result<(), Ending> {
         if std::mem::take(&mut self.ids_are_news) {
-            let (client, ids) = (self.client.id, Arc::clone(&self.ids));
-            self.tell(Message::Identified { client, ids }).await?;
+            let mut database = self.shared.database.write();
+            database.identify(self.client.id, Arc::clone(&self.ids));
         }
         if self.client.in_core() == 0 {
             self.reads_in_core = 0;
@@ -620,8 +629,8 @@ struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// Answers the first `reads` requests, or fewer if the client lets too much pile up or one of
-    /// them ends the connection. The database is held by the caller, so the order of the answers
+    /// Answers the first `reads` requests, or fewer if the client lets too much pile up, if they
+    /// take long or if one of them ends the connection. The database is held by the caller, so the order of the answers
     /// is the order of what they saw.
     fn run(
         &self,
@@ -634,9 +643,11 @@ impl Answering<'_> {
             let start = out.len();
             let now = self.shared.clock.micros();
             let mut count = ReadCount::default();
+            let mut is_over = false;
             while count.answers < reads
                 && out.len() < HIGH_WATER
                 && !close
+                && !is_over
                 && let Some(request) = requests.pop_front()
             {
                 let at = out.len();
@@ -644,6 +655,8 @@ impl Answering<'_> {
                 close = matches!(&request.work, Work::Refused(refusal) if refusal.close);
                 let latency_ms = millis(now - request.received);
                 count.add(&self.shared.metrics, latency_ms, out.len() - at);
+                is_over = count.answers.is_multiple_of(READS_PER_LOOK)
+                    && now + MAX_RUN < self.shared.clock.micros();
                 stats.answered(Answered {
                     op: request.op,
                     cxid: request.xid.0,

@@ -37,8 +37,6 @@ pub(crate) enum Message {
         client: ClientId,
         requests: Vec<ClientRequest>,
     },
-    /// It has authenticated.
-    Identified { client: ClientId, ids: Arc<[Id]> },
     /// It has ended.
     Disconnected { client: ClientId },
     /// Which sessions expire when, in monotonic milliseconds.
@@ -131,7 +129,6 @@ impl CoreTask {
                 }
             }
             Message::Requests { client, requests } => Input::Requests { client, requests },
-            Message::Identified { client, ids } => Input::Identified { client, ids },
             Message::Disconnected { client } => Input::Disconnected { client },
             Message::SessionsByExpiry(answer) => {
                 // Whoever asked may have gone.
