@@ -117,6 +117,8 @@ struct Connection {
     ids: Arc<[Id]>,
     /// Whether the database has not heard of the newest identities.
     ids_are_news: bool,
+    /// An authentication has failed: what follows does not count.
+    is_refused: bool,
     /// Bytes that are no whole frame yet.
     partial: Vec<u8>,
     /// Requests that neither this task nor the core has taken up.
@@ -144,6 +146,7 @@ impl Connection {
             known_to_core: false,
             ids: [AuthSettings::address_id(&address)].into(),
             ids_are_news: false,
+            is_refused: false,
             partial: Vec::new(),
             requests: VecDeque::new(),
             reads_in_core: 0,
@@ -321,6 +324,9 @@ impl Connection {
         {
             packets += 1;
             self.decode_packet(frame, received)?;
+            if self.is_refused {
+                return Ok(0);
+            }
         }
         if packets > 0 {
             let metrics = &self.shared.metrics;
@@ -415,6 +421,7 @@ impl Connection {
                 tracing::warn!(client = %self.client.address, scheme, "authentication failed");
                 self.reply_now(xid, ErrorCode::AuthFailed, |_| {});
                 self.client.close();
+                self.is_refused = true;
             }
         }
         Ok(())
@@ -478,6 +485,10 @@ impl Connection {
         if batch.is_empty() {
             return Ok(());
         }
+        // The core may be long in coming to them, while the disk is slow.
+        if let Some(session) = self.client.session() {
+            self.shared.touches.lock().touch(session);
+        }
         self.client.handed_over(batch.len());
         self.tell(Message::Requests {
             client: self.client.id,
@@ -493,7 +504,11 @@ impl Connection {
             .iter()
             .take_while(|request| !request.work.is_write())
             .count();
-        let Some(session) = self.client.session().filter(|_| reads > 0) else {
+        // However large the answers before were: a client that reads is waited for.
+        if reads == 0 || self.client.queued() >= HIGH_WATER {
+            return;
+        }
+        let Some(session) = self.client.session() else {
             return;
         };
         let shared = Arc::clone(&self.shared);
