@@ -119,7 +119,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     // The first snapshot must stand before the first record of the log; a later one that only
     // spares the next start some replay is taken beside the work.
     if found.snapshot.is_none() {
-        snapshot_thread::take(&shared, &dirs)?;
+        snapshot_thread::take(&shared, &dirs, &CancellationToken::new())?;
     }
     let is_behind = found
         .snapshot
@@ -130,12 +130,20 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Start)?;
     let (snapshots, snapshot_requests) = sync_channel(1);
-    let snapshotter = snapshot_thread::spawn(Arc::clone(&shared), dirs.clone(), snapshot_requests);
+    let stop = CancellationToken::new();
+    let snapshotter = snapshot_thread::spawn(
+        Arc::clone(&shared),
+        dirs.clone(),
+        snapshot_requests,
+        stop.clone(),
+    );
     if is_behind {
         // The channel is empty and its receiver is there.
         let _ = snapshots.try_send(());
     }
-    let outcome = runtime.block_on(run(shared, dirs, hash_seed, snapshots));
+    let outcome = runtime.block_on(run(shared, dirs, hash_seed, snapshots, stop.clone()));
+    // Whatever it was that ended it.
+    stop.cancel();
     drop(runtime);
     snapshotter
         .join()
@@ -148,6 +156,7 @@ async fn run(
     dirs: DataDirs,
     hash_seed: u64,
     snapshots: SyncSender<()>,
+    stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
@@ -174,7 +183,6 @@ async fn run(
     let core_task = CoreTask::new(Arc::clone(&shared), core, queue);
     let core_task = tokio::spawn(core_task.run(messages, flushed));
 
-    let stop = CancellationToken::new();
     let connections = TaskTracker::new();
     let accepting = listener.map(|listener| {
         announce(&shared, &listener);

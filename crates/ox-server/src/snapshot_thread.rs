@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use ox_tree::image::ImageWriter;
 use ox_txnlog::{Compression, DataDirs, SnapshotError, SnapshotFile, SnapshotWriter};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::SnapshotCompression;
 use crate::fatal;
@@ -19,11 +20,17 @@ use crate::shared::Shared;
 /// Znodes per read lock: readers wait for writers who wait for this.
 const CHUNK: usize = 200;
 
-/// Starts the thread; it takes one snapshot per message and ends with the channel.
-pub(crate) fn spawn(shared: Arc<Shared>, dirs: DataDirs, requests: Receiver<()>) -> JoinHandle<()> {
+/// Starts the thread; it takes one snapshot per message and ends with the channel. A snapshot that
+/// is not done when the server stops is given up: the log holds all that it would.
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    dirs: DataDirs,
+    requests: Receiver<()>,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
     let run = move || {
         for () in requests {
-            if let Err(error) = take(&shared, &dirs) {
+            if let Err(error) = take(&shared, &dirs, &stop) {
                 fatal::snapshot_failed(&error);
             }
         }
@@ -34,8 +41,12 @@ pub(crate) fn spawn(shared: Arc<Shared>, dirs: DataDirs, requests: Receiver<()>)
         .expect("a thread can be started")
 }
 
-/// Takes one snapshot, fuzzy, while the server goes on.
-pub(crate) fn take(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, SnapshotError> {
+/// Takes one snapshot, fuzzy, while the server goes on. `None` if it was told to stop.
+pub(crate) fn take(
+    shared: &Shared,
+    dirs: &DataDirs,
+    stop: &CancellationToken,
+) -> Result<Option<SnapshotFile>, SnapshotError> {
     let started = Instant::now();
     let mut bytes = Vec::new();
     let (zxid, mut image) = {
@@ -52,6 +63,10 @@ pub(crate) fn take(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, Sna
     loop {
         file.write(&bytes)?;
         bytes.clear();
+        if stop.is_cancelled() {
+            tracing::info!("Snapshot given up, for the server stops");
+            return Ok(None);
+        }
         if !image.chunk(&shared.database.read().tree, CHUNK, &mut bytes) {
             break;
         }
@@ -68,7 +83,7 @@ pub(crate) fn take(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, Sna
         .snapshottime
         .record(u64::try_from(took).unwrap_or(u64::MAX));
     tracing::info!("Snapshot taken in {took} ms");
-    Ok(written)
+    Ok(Some(written))
 }
 
 fn compression(shared: &Shared) -> Compression {
