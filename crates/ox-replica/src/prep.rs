@@ -16,7 +16,8 @@ use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_
 use crate::acl;
 use crate::auth::AuthSettings;
 use crate::pending::{PendingData, PendingNode, PendingView};
-use crate::settings::Settings;
+use crate::reaper::is_collectable;
+use crate::settings::{ReaperSettings, Settings};
 
 /// Makes transactions, and remembers what they will change.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct Prep {
     options: TreeOptions,
     enforce_quota: bool,
     max_record: usize,
+    reaper: ReaperSettings,
 }
 
 /// One request's surroundings.
@@ -52,6 +54,7 @@ impl Prep {
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
             max_record: settings.max_record,
+            reaper: settings.reaper,
         }
     }
 
@@ -195,12 +198,9 @@ impl Prep {
     pub(crate) fn delete_container(&mut self, cx: Context<'_>, path: &str) -> Option<Txn> {
         let node = self.existing(cx, path).ok()?;
         let parent = self.existing(cx, path::parent(path)).ok()?;
-        let collectable = match self.owner_kind(&node.stat) {
-            OwnerKind::Container => true,
-            OwnerKind::Ttl(ttl) => cx.time - node.stat.mtime > ttl,
-            OwnerKind::Persistent | OwnerKind::Ephemeral(_) => false,
-        };
-        if !collectable || node.children > 0 || check_deletable(path).is_err() {
+        let (stat, children) = (&node.stat, node.children);
+        let collectable = is_collectable(&self.reaper, &self.options, cx.time, stat, children);
+        if !collectable || check_deletable(path).is_err() {
             return None;
         }
         self.remove(cx, path, parent);
@@ -334,12 +334,9 @@ impl Prep {
         }
     }
 
-    fn owner_kind(&self, stat: &StatPersisted) -> OwnerKind {
-        owner_kind(stat.ephemeral_owner, &self.options)
-    }
-
     fn is_ephemeral(&self, stat: &StatPersisted) -> bool {
-        matches!(self.owner_kind(stat), OwnerKind::Ephemeral(_))
+        let kind = owner_kind(stat.ephemeral_owner, &self.options);
+        matches!(kind, OwnerKind::Ephemeral(_))
     }
 
     /// Hard quotas, against what is committed.

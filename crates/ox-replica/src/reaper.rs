@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use ox_tree::{DataTree, OwnerKind, owner_kind};
+use ox_proto::StatPersisted;
+use ox_tree::{DataTree, OwnerKind, TreeOptions, owner_kind};
 
 use crate::settings::ReaperSettings;
 
@@ -59,22 +60,27 @@ impl Reaper {
     }
 
     fn is_candidate(&self, wall: i64, tree: &DataTree, path: &str) -> bool {
-        let Some(node) = tree.node(path) else {
-            return false;
-        };
-        if node.child_count() > 0 {
-            return false;
-        }
-        let stat = node.stat_persisted();
-        let age = wall - stat.mtime;
-        match owner_kind(stat.ephemeral_owner, &tree.options()) {
-            OwnerKind::Container if stat.cversion > 0 => true,
-            OwnerKind::Container => {
-                let never_used = self.settings.max_never_used_ms;
-                never_used > 0 && age > never_used
-            }
-            OwnerKind::Ttl(ttl) => age > ttl,
-            OwnerKind::Persistent | OwnerKind::Ephemeral(_) => false,
-        }
+        tree.node(path).is_some_and(|node| {
+            let (stat, children) = (node.stat_persisted(), node.child_count());
+            is_collectable(&self.settings, &tree.options(), wall, &stat, children)
+        })
     }
+}
+
+/// True for a container or TTL node that is to go at the time `wall`.
+pub(crate) fn is_collectable(
+    settings: &ReaperSettings,
+    options: &TreeOptions,
+    wall: i64,
+    stat: &StatPersisted,
+    children: usize,
+) -> bool {
+    let age = wall - stat.mtime;
+    let is_over = match owner_kind(stat.ephemeral_owner, options) {
+        OwnerKind::Container if stat.cversion > 0 => true,
+        OwnerKind::Container => 0 < settings.max_never_used_ms && settings.max_never_used_ms < age,
+        OwnerKind::Ttl(ttl) => ttl < age,
+        OwnerKind::Persistent | OwnerKind::Ephemeral(_) => false,
+    };
+    is_over && children == 0
 }

@@ -658,6 +658,7 @@ fn what_came_into_use_between_the_look_and_the_deletion_stays() {
             s.done(1, &[container("/a"), create("/a/x"), delete("/a/x")]);
             s.done(1, &[container("/b"), create("/b/x"), delete("/b/x")]);
             s.done(1, &[with_ttl("/t", 10)]);
+            s.done(1, &[container("/c"), create("/c/x"), delete("/c/x")]);
             s.done(
                 2,
                 &[exists("/a", true), exists("/b", true), exists("/t", true)],
@@ -665,9 +666,10 @@ fn what_came_into_use_between_the_look_and_the_deletion_stays() {
             keep_alive(s, 59_000);
             // Not in the tree yet when the reaper looks at it.
             s.send(1, &[create("/b/y"), set("/t", "1")]);
+            s.send(1, &[delete("/c"), container("/c")]);
             s.wait(1030);
             s.flush();
-            s.expect_to(2, &["NodeDataChanged /t @11", "NodeDeleted /a @12"]);
+            s.expect_to(2, &["NodeDataChanged /t @14", "NodeDeleted /a @17"]);
         },
         &[],
     );
