@@ -657,7 +657,7 @@ fn what_came_into_use_between_the_look_and_the_deletion_stays() {
         |s| {
             s.done(1, &[container("/a"), create("/a/x"), delete("/a/x")]);
             s.done(1, &[container("/b"), create("/b/x"), delete("/b/x")]);
-            s.done(1, &[with_ttl("/t", 10)]);
+            s.done(1, &[with_ttl("/t", 30_000)]);
             s.done(1, &[container("/c"), create("/c/x"), delete("/c/x")]);
             s.done(
                 2,
@@ -670,6 +670,8 @@ fn what_came_into_use_between_the_look_and_the_deletion_stays() {
             s.wait(1030);
             s.flush();
             s.expect_to(2, &["NodeDataChanged /t @14", "NodeDeleted /a @17"]);
+            s.send(2, &[children("/", false)]);
+            s.expect_to(2, &["18 @17 b,c,t,zookeeper"]);
         },
         &[],
     );
