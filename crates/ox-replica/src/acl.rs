@@ -2,7 +2,8 @@
 //!
 //! Source: `PrepRequestProcessor.fixupACL`; client-protocol.md 9.3.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ox_proto::{Acl, ErrorCode, Id, RawAcl};
 
@@ -64,6 +65,37 @@ pub(crate) fn resolve(
     } else {
         drop_duplicates(&mut acl);
         Ok(acl)
+    }
+}
+
+/// What long acls have answered to one client: a request may meet the same one many thousand times.
+/// Lists are told apart by where they lie in memory, so none may go while this is in use.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts(BTreeMap<(usize, i32), bool>);
+
+impl Verdicts {
+    /// Entries from which on a list is long.
+    const LONG: usize = 16;
+
+    /// Forgets everything: another client asks, or lists may have gone.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// As [`AuthSettings::permits`].
+    pub(crate) fn permits(
+        &mut self,
+        settings: &AuthSettings,
+        acl: &Arc<[Acl]>,
+        perms: i32,
+        ids: &[Id],
+    ) -> bool {
+        if acl.len() < Self::LONG {
+            return settings.permits(acl, perms, ids);
+        }
+        let place = acl.as_ptr().addr();
+        let verdict = self.0.entry((place, perms));
+        *verdict.or_insert_with(|| settings.permits(acl, perms, ids))
     }
 }
 
@@ -158,6 +190,31 @@ mod tests {
         check(&[auth], &ids, Ok(&all));
         let four = [1, 2, 3, 4].map(|perms| (perms, Some("auth"), None));
         check(&four, &ids, Err(ErrorCode::MarshallingError));
+    }
+
+    #[test]
+    fn long_acls_are_told_apart_by_list_and_by_permission() {
+        let settings = AuthSettings::default();
+        let ids = [Id::new("digest", "u:h")];
+        let list = |length, id: &str| -> Arc<[Acl]> {
+            let id = Id::new("digest", id);
+            let perms = Acl::READ;
+            vec![Acl { perms, id }; length].into()
+        };
+        let (own, other, short) = (list(20, "u:h"), list(20, "v:h"), list(1, "u:h"));
+        let mut verdicts = Verdicts::default();
+        for _ in 0..2 {
+            for (acl, perms, verdict) in [
+                (&own, Acl::READ, true),
+                (&own, Acl::WRITE, false),
+                (&other, Acl::READ, false),
+                (&short, Acl::READ, true),
+            ] {
+                assert_eq!(verdicts.permits(&settings, acl, perms, &ids), verdict);
+            }
+        }
+        verdicts.clear();
+        assert!(!verdicts.permits(&settings, &own, Acl::READ, &[]));
     }
 
     #[test]

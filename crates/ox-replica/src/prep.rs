@@ -13,7 +13,7 @@ use ox_proto::{
 };
 use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_kind, ttl_owner};
 
-use crate::acl;
+use crate::acl::{self, Verdicts};
 use crate::auth::AuthSettings;
 use crate::pending::{PendingData, PendingNode, PendingView};
 use crate::reaper::is_collectable;
@@ -28,6 +28,8 @@ pub(crate) struct Prep {
     enforce_quota: bool,
     max_record: usize,
     reaper: ReaperSettings,
+    /// Of the transaction in the making; what it has replaced is kept as long.
+    verdicts: Verdicts,
 }
 
 /// One request's surroundings.
@@ -55,12 +57,14 @@ impl Prep {
             enforce_quota: settings.enforce_quota,
             max_record: settings.max_record,
             reaper: settings.reaper,
+            verdicts: Verdicts::default(),
         }
     }
 
     /// Begins a transaction: [`roll_back`](Self::roll_back) returns to here.
     pub(crate) fn begin(&mut self) {
         self.pending.begin();
+        self.verdicts.clear();
     }
 
     /// The transaction comes to nothing.
@@ -262,7 +266,7 @@ impl Prep {
         Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
     }
 
-    fn check(&self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+    fn check(&mut self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
         let CheckVersionRequest { path, version } = request;
         check_path(&path)?;
         let node = self.permitted(cx, &path, Acl::READ)?;
@@ -326,9 +330,14 @@ impl Prep {
     }
 
     /// The znode, if the client may do `perm` to it.
-    fn permitted(&self, cx: Context<'_>, path: &str, perm: i32) -> Result<PendingNode, ErrorCode> {
+    fn permitted(
+        &mut self,
+        cx: Context<'_>,
+        path: &str,
+        perm: i32,
+    ) -> Result<PendingNode, ErrorCode> {
         let node = self.existing(cx, path)?;
-        match self.auth.permits(&node.acl, perm, cx.ids) {
+        match self.verdicts.permits(&self.auth, &node.acl, perm, cx.ids) {
             true => Ok(node),
             false => Err(ErrorCode::NoAuth),
         }

@@ -4,6 +4,8 @@
 //! database whole while both happen. Source: `FinalRequestProcessor.java`, `DataTree.java`;
 //! client-protocol.md 4.5, 5.2, 7.3 and 7.6.
 
+use std::sync::Arc;
+
 use ox_jute::Jute;
 use ox_proto::{
     Acl, AddWatchMode, ErrorCode, ErrorResponse, EventType, Id, MultiHeader, MultiOp, PathRequest,
@@ -12,6 +14,7 @@ use ox_proto::{
 use ox_session::{ClientId, WatchKind};
 use ox_tree::Node;
 
+use crate::acl::Verdicts;
 use crate::auth::AuthSettings;
 use crate::database::Database;
 use crate::reply;
@@ -117,24 +120,25 @@ impl Database {
     }
 
     fn read(&self, reader: Reader<'_>, ids: &[Id], request: &Request, out: &mut Vec<u8>) -> Answer {
+        let permitted = |acl: &Arc<[Acl]>| reader.auth.permits(acl, Acl::READ, ids);
         match request {
             Request::Exists(read) => self.exists(reader.auth, ids, read, out),
-            Request::GetData(read) => self.with_node(reader.auth, ids, &read.path, |node| {
+            Request::GetData(read) => self.with_node(permitted, &read.path, |node| {
                 write_data(node, out);
                 node.stat().encode(out);
                 Some(WatchKind::Data)
             }),
-            Request::GetChildren(read) => self.with_node(reader.auth, ids, &read.path, |node| {
+            Request::GetChildren(read) => self.with_node(permitted, &read.path, |node| {
                 write_children(node, out);
                 Some(WatchKind::Child)
             }),
-            Request::GetChildren2(read) => self.with_node(reader.auth, ids, &read.path, |node| {
+            Request::GetChildren2(read) => self.with_node(permitted, &read.path, |node| {
                 write_children(node, out);
                 node.stat().encode(out);
                 Some(WatchKind::Child)
             }),
             Request::GetAllChildrenNumber(read) => {
-                self.with_node(reader.auth, ids, &read.path, |_| {
+                self.with_node(permitted, &read.path, |_| {
                     // The empty path counts the root among its descendants.
                     let alias = i32::from(read.path.is_empty());
                     let number = self.tree.descendants(&read.path).unwrap_or_default();
@@ -208,16 +212,13 @@ impl Database {
     /// Answers from a znode that is there and may be read.
     fn with_node(
         &self,
-        auth: &AuthSettings,
-        ids: &[Id],
+        permitted: impl FnOnce(&Arc<[Acl]>) -> bool,
         path: &str,
         write: impl FnOnce(&Node<'_>) -> Option<WatchKind>,
     ) -> Answer {
         match self.tree.node(path) {
             None => Answer::of(ErrorCode::NoNode),
-            Some(node) if !auth.permits(node.acl(), Acl::READ, ids) => {
-                Answer::of(ErrorCode::NoAuth)
-            }
+            Some(node) if !permitted(node.acl()) => Answer::of(ErrorCode::NoAuth),
             Some(node) => Answer {
                 error: ErrorCode::Ok,
                 watch: write(&node),
@@ -265,6 +266,8 @@ impl Database {
             return ErrorCode::MarshallingError;
         }
         let begin = out.len();
+        let mut verdicts = Verdicts::default();
+        let mut permitted = |acl: &Arc<[Acl]>| verdicts.permits(auth, acl, Acl::READ, ids);
         for op in ops {
             let start = out.len();
             if start - begin > MAX_MULTI_READ {
@@ -278,12 +281,12 @@ impl Database {
             }
             .encode(out);
             let answer = match op {
-                MultiOp::GetData(read) => self.with_node(auth, ids, &read.path, |node| {
+                MultiOp::GetData(read) => self.with_node(&mut permitted, &read.path, |node| {
                     write_data(node, out);
                     node.stat().encode(out);
                     None
                 }),
-                MultiOp::GetChildren(read) => self.with_node(auth, ids, &read.path, |node| {
+                MultiOp::GetChildren(read) => self.with_node(&mut permitted, &read.path, |node| {
                     write_children(node, out);
                     None
                 }),

@@ -261,6 +261,8 @@ impl Connection {
             self.write_some()?;
             let writing = self.sent < self.outgoing.len();
             if !writing && !self.requests.is_empty() && self.client.in_core() == 0 {
+                // Others have their turn: without this not even the sockets would be looked at.
+                tokio::task::yield_now().await;
                 continue;
             }
             let reading = self.may_read();
