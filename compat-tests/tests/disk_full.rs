@@ -33,13 +33,8 @@ fn fills_up(snap_count: &str, preallocate_kb: &str) -> Result<(), Skip> {
     let status = status.unwrap_or_else(|| panic!("still there on a full disk:\n{log}"));
     let written = load.finish();
     if Kind::under_test() == Kind::Oxkeeper {
-        // Java's codes: 10 where it was a snapshot that could not be written.
-        let wanted = if log.contains("cannot snapshot") {
-            10
-        } else {
-            1
-        };
-        assert_eq!(status.code(), Some(wanted), "exit code:\n{log}");
+        // A snapshot that finds no space is only missed; the log decides.
+        assert_eq!(status.code(), Some(1), "exit code:\n{log}");
         assert!(
             log.contains("No space left on device"),
             "no clear word:\n{log}"

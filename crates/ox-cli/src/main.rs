@@ -12,7 +12,7 @@ mod shell;
 mod version;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A server that takes the place of Apache ZooKeeper.
 #[derive(Parser)]

@@ -27,7 +27,7 @@ use crate::prep::{Context, Prep};
 use crate::read::{Reader, ends_connection};
 use crate::reaper::Reaper;
 use crate::reply;
-use crate::request::{ClientRequest, Work};
+use crate::request::{ClientRequest, Refusal, Work};
 use crate::settings::Settings;
 
 /// The two clocks.
@@ -353,6 +353,7 @@ impl Core {
             work,
             ids,
             received,
+            size: _,
         } = request;
         let answers = Answers {
             op,
@@ -371,9 +372,9 @@ impl Core {
                     prepare(prep, cx, request)
                 })
             }
-            Work::Undecodable | Work::Refused(_) => {
+            Work::Undecodable(error) | Work::Refused(Refusal { error, .. }) => {
                 self.propose(now, database, session, xid.0, &ids, origin, |_, _| {
-                    Err(ErrorCode::MarshallingError)
+                    Err(error)
                 })
             }
         };
@@ -707,7 +708,7 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         Request::SetData(request) => prep.set_data(cx, request),
         Request::SetAcl(request) => prep.set_acl(cx, request),
         Request::Multi(ops) => Ok(prep.multi(cx, ops)),
-        Request::Reconfig(_) => Err(ErrorCode::ReconfigDisabled),
+        Request::Reconfig(_) => Err(prep.reconfig()),
         Request::CloseSession => Ok(prep.close_session(cx)),
         Request::Exists(_)
         | Request::GetData(_)

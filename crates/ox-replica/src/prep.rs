@@ -26,6 +26,7 @@ pub(crate) struct Prep {
     auth: AuthSettings,
     options: TreeOptions,
     enforce_quota: bool,
+    reconfig_enabled: bool,
     max_record: usize,
     reaper: ReaperSettings,
     /// Of the transaction in the making; what it has replaced is kept as long.
@@ -55,6 +56,7 @@ impl Prep {
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
+            reconfig_enabled: settings.reconfig_enabled,
             max_record: settings.max_record,
             reaper: settings.reaper,
             verdicts: Verdicts::default(),
@@ -300,6 +302,14 @@ impl Prep {
             MultiOp::SetData(request) => self.set_data(cx, request),
             MultiOp::Check(request) => self.check(cx, request),
             MultiOp::GetData(_) | MultiOp::GetChildren(_) => Err(ErrorCode::MarshallingError),
+        }
+    }
+
+    /// Refuses to change the members: a server alone has none.
+    pub(crate) fn reconfig(&self) -> ErrorCode {
+        match self.reconfig_enabled {
+            true => ErrorCode::Unimplemented,
+            false => ErrorCode::ReconfigDisabled,
         }
     }
 

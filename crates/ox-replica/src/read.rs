@@ -63,8 +63,8 @@ impl Database {
             Work::Request(body) => reply::write(out, xid, zxid, |out| {
                 self.read(reader, &request.ids, body, out).error
             }),
-            Work::Undecodable => {
-                reply::header(out, xid, zxid, ErrorCode::MarshallingError);
+            Work::Undecodable(error) => {
+                reply::header(out, xid, zxid, *error);
             }
         }
     }
@@ -113,7 +113,7 @@ impl Database {
                 }
                 answer.error
             }),
-            Work::Request(_) | Work::Undecodable | Work::Refused(_) => {
+            Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => {
                 self.answer(reader, request, out);
             }
         }

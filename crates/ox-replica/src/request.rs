@@ -17,6 +17,8 @@ pub struct ClientRequest {
     pub ids: Arc<[Id]>,
     /// When it was read, in the driver's own unit; comes back with the answer.
     pub received: i64,
+    /// Length of its packet in bytes.
+    pub size: usize,
 }
 
 /// What a packet comes to.
@@ -26,7 +28,7 @@ pub enum Work {
     Request(Request),
     /// A write that Java fails only after it has drawn a zxid: a multi that cannot be decoded, or a
     /// path that is null. It draws one here too.
-    Undecodable,
+    Undecodable(ErrorCode),
     /// Refused by the connection; the answer keeps its place among the others.
     Refused(Refusal),
 }
@@ -56,7 +58,7 @@ impl Work {
                     | Request::Reconfig(_)
                     | Request::CloseSession
             ),
-            Self::Undecodable => true,
+            Self::Undecodable(_) => true,
             Self::Refused(_) => false,
         }
     }
@@ -72,7 +74,7 @@ impl Work {
                 Request::RemoveWatches(_) | Request::SetWatches(_) | Request::AddWatch(_) => true,
                 _ => false,
             },
-            Self::Undecodable | Self::Refused(_) => false,
+            Self::Undecodable(_) | Self::Refused(_) => false,
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub enforce_quota: bool,
     /// The longest record that may stand in the log, in bytes: longer ones could not be read back.
     pub max_record: usize,
+    /// Reconfiguration is switched on (`reconfigEnabled`), which a server alone cannot do.
+    pub reconfig_enabled: bool,
     /// Who counts as whom.
     pub auth: AuthSettings,
     /// When containers and TTL nodes are collected.

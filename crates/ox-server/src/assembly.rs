@@ -19,7 +19,7 @@ use ox_txnlog::{DataDirs, DirError, Log, LogConfig, SnapshotError};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +32,7 @@ use crate::core_task::CoreTask;
 use crate::load::{self, LoadError};
 use crate::log_thread::{self, LogQueue};
 use crate::purge_task;
-use crate::shared::Shared;
+use crate::shared::{INTAKE, Shared};
 use crate::{listener, snapshot_thread};
 
 /// Messages from connections that may wait for the core. Each holds what one read brought, so
@@ -109,6 +109,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         auth: auth_settings(&config),
         database: RwLock::new(found.database),
         touches: Mutex::new(TouchTable::new()),
+        intake: Arc::new(Semaphore::new(usize::try_from(INTAKE).expect("32 bits"))),
         clients: Clients::new(limits),
         metrics: Metrics::default(),
         clock: Clock::start(),
@@ -272,6 +273,7 @@ fn settings(shared: &Shared) -> Settings {
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),
         tree: load::options(config),
         enforce_quota: config.quotas.enforce,
+        reconfig_enabled: config.reconfig_enabled,
         max_record: load::max_record(config),
         auth: shared.auth.clone(),
         reaper: ReaperSettings {

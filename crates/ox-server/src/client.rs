@@ -19,7 +19,7 @@ pub(crate) const HIGH_WATER: usize = 1 << 20;
 
 /// Bytes queued beyond which a client that does not read is disconnected: what comes without being
 /// asked for (events, and answers to what was asked before) must not fill the memory.
-const OVERFLOW: usize = 16 << 20;
+const OVERFLOW: usize = 4 << 20;
 
 /// One connection.
 #[derive(Debug)]

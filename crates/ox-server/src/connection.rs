@@ -19,7 +19,7 @@ use ox_proto::{
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use crate::admin::metrics::Metrics;
 use crate::admin::{Answered, Word};
 use crate::client::{Client, HIGH_WATER};
 use crate::core_task::{Message, millis, zxid_of_reply};
-use crate::shared::Shared;
+use crate::shared::{INTAKE, Shared};
 use crate::words;
 
 /// Requests that one connection may have in the core.
@@ -364,15 +364,16 @@ impl Connection {
                 })
             }
             Some((_, Ok(request))) => Work::Request(request),
-            Some((op, Err(error))) if draws_zxid(op, error) => Work::Undecodable,
             Some((op, Err(error))) => {
                 tracing::debug!(client = %self.client.address, %error, "bad {} request", op.name());
-                let error = ErrorCode::MarshallingError;
-                Work::Refused(Refusal {
-                    error,
-                    zxid: None,
-                    close: false,
-                })
+                error_of_txn(op, error).map_or(
+                    Work::Refused(Refusal {
+                        error: ErrorCode::MarshallingError,
+                        zxid: None,
+                        close: false,
+                    }),
+                    Work::Undecodable,
+                )
             }
             None => {
                 let error = ErrorCode::Unimplemented;
@@ -391,6 +392,7 @@ impl Connection {
             work,
             ids,
             received,
+            size: packet.len(),
         });
         Ok(())
     }
@@ -491,12 +493,23 @@ impl Connection {
         if let Some(session) = self.client.session() {
             self.shared.touches.lock().touch(session);
         }
+        let room = self.take_room(&batch).await?;
         self.client.handed_over(batch.len());
         self.tell(Message::Requests {
             client: self.client.id,
             requests: batch,
+            room,
         })
         .await
+    }
+
+    /// Waits until the server has memory for these requests. All of it is for one that needs more.
+    async fn take_room(&self, batch: &[ClientRequest]) -> Result<OwnedSemaphorePermit, Ending> {
+        let bytes: usize = batch.iter().map(|request| request.size).sum();
+        let room = u32::try_from(bytes).unwrap_or(INTAKE).min(INTAKE);
+        let intake = Arc::clone(&self.shared.intake);
+        let closed = |_| Ending::Client("the server is stopping".into());
+        intake.acquire_many_owned(room).await.map_err(closed)
     }
 
     /// Answers the reads before the first write, all under one lock.
@@ -624,18 +637,21 @@ impl Connection {
     }
 }
 
-/// True for undecodable writes that Java notices only once they have a zxid.
-fn draws_zxid(op: OpCode, error: DecodeError) -> bool {
-    match op {
-        OpCode::Multi => true,
-        OpCode::Create
-        | OpCode::Create2
-        | OpCode::CreateContainer
-        | OpCode::CreateTtl
-        | OpCode::Delete
-        | OpCode::SetData
-        | OpCode::SetAcl => error == DecodeError::Null,
-        _ => false,
+/// The error of an undecodable write that Java notices only once it has a zxid.
+fn error_of_txn(op: OpCode, error: DecodeError) -> Option<ErrorCode> {
+    match (op, error) {
+        (OpCode::Multi, _)
+        | (
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete,
+            DecodeError::Null,
+        ) => Some(ErrorCode::MarshallingError),
+        // These two check their path before anything else.
+        (OpCode::SetData | OpCode::SetAcl, DecodeError::Null) => Some(ErrorCode::BadArguments),
+        _ => None,
     }
 }
 

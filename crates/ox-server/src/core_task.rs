@@ -4,7 +4,7 @@
 //! what a turn has for a client is queued before the lock on the database is let go, so what is
 //! queued after a read of the new state comes after the events that announce it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use ox_proto::{ConnectRequest, Id, SessionId, Zxid};
 use ox_replica::{Answers, ClientRequest, Core, Input, Output};
 use ox_session::ClientId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::admin::Answered;
@@ -36,6 +36,8 @@ pub(crate) enum Message {
     Requests {
         client: ClientId,
         requests: Vec<ClientRequest>,
+        /// What they take up of [`Shared::intake`].
+        room: OwnedSemaphorePermit,
     },
     /// It has ended.
     Disconnected { client: ClientId },
@@ -53,6 +55,10 @@ pub(crate) struct CoreTask {
     /// Those with something new in their queue.
     to_wake: Vec<ClientId>,
     batch: Batch,
+    /// What the requests of this turn take up of the intake.
+    room: Option<OwnedSemaphorePermit>,
+    /// The same of transactions that the log has, up to each zxid.
+    room_in_log: VecDeque<(Zxid, OwnedSemaphorePermit)>,
 }
 
 impl CoreTask {
@@ -65,6 +71,8 @@ impl CoreTask {
             clients,
             to_wake,
             batch: Batch::default(),
+            room: None,
+            room_in_log: VecDeque::new(),
         }
     }
 
@@ -90,7 +98,10 @@ impl CoreTask {
                     turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
                     turn.push(Input::Timeout);
                 }
-                Some(zxid) = flushed.recv() => turn.push(Input::Flushed(zxid)),
+                Some(zxid) = flushed.recv() => {
+                    while self.room_in_log.pop_front_if(|(last, _)| *last <= zxid).is_some() {}
+                    turn.push(Input::Flushed(zxid));
+                }
                 message = messages.recv(), if open && self.has_room() => match message {
                     Some(message) => self.accept(message, &mut turn),
                     None => open = false,
@@ -128,7 +139,17 @@ impl CoreTask {
                     request,
                 }
             }
-            Message::Requests { client, requests } => Input::Requests { client, requests },
+            Message::Requests {
+                client,
+                requests,
+                room,
+            } => {
+                match &mut self.room {
+                    Some(taken) => taken.merge(room),
+                    None => self.room = Some(room),
+                }
+                Input::Requests { client, requests }
+            }
             Message::Disconnected { client } => Input::Disconnected { client },
             Message::SessionsByExpiry(answer) => {
                 // Whoever asked may have gone.
@@ -197,7 +218,10 @@ impl CoreTask {
                 }
             }
         }
-        if !self.batch.is_empty() {
+        // What a turn has brought takes up room until it is on disk.
+        let room = self.room.take();
+        if let Some(last) = self.batch.last() {
+            self.room_in_log.extend(room.map(|room| (last, room)));
             self.log.push(&mut self.batch);
         }
     }

@@ -150,7 +150,10 @@ struct DigestCheck {
 impl DigestCheck {
     fn new(snapshot: Zxid, digest: Option<&SnapshotDigest>) -> Self {
         let usable = |digest: &&SnapshotDigest| {
-            digest.version == SnapshotDigest::VERSION && snapshot <= digest.zxid
+            // Zero is what a new server writes before anything is applied, with a digest of zero.
+            digest.version == SnapshotDigest::VERSION
+                && snapshot <= digest.zxid
+                && digest.zxid != Zxid::ZERO
         };
         let target = digest
             .filter(usable)
@@ -191,6 +194,11 @@ impl DigestCheck {
 struct Sink(ImageLoader);
 
 impl ImageSink for Sink {
+    fn expect(&mut self, file_bytes: u64) {
+        self.0
+            .expect(usize::try_from(file_bytes).unwrap_or(usize::MAX));
+    }
+
     fn feed(&mut self, window: &[u8]) -> Result<(usize, bool), Box<dyn Error + Send + Sync>> {
         let fed = self.0.feed(window)?;
         Ok((fed.consumed, fed.done))

@@ -51,7 +51,12 @@ impl Batch {
         self.records.push((zxid, payload.len()));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// The zxid of the transaction added last.
+    pub(crate) fn last(&self) -> Option<Zxid> {
+        self.records.last().map(|(zxid, _)| *zxid)
+    }
+
+    fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 

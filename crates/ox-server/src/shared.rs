@@ -1,16 +1,22 @@
 //! What the tasks of a server share. The two locks are taken in the order of the fields.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use ox_replica::{AuthSettings, Database};
 use ox_session::TouchTable;
 use ox_txnlog::DataDirs;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
 
 use crate::admin::metrics::Metrics;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
+
+/// What [`Shared::intake`] begins with. A request exists several times on its way (decoded,
+/// encoded, in the log's batch), so memory for some times this is needed.
+pub(crate) const INTAKE: u32 = 2 << 20;
 
 /// One server.
 pub(crate) struct Shared {
@@ -21,6 +27,9 @@ pub(crate) struct Shared {
     /// Sessions heard from by reads that never reach the core.
     pub(crate) touches: Mutex<TouchTable>,
     pub(crate) clients: Clients,
+    /// Bytes of requests that may be on their way from connections to the disk; connections take
+    /// their part before they hand requests over, and get it back once the log has them.
+    pub(crate) intake: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) dirs: DataDirs,

@@ -1,9 +1,10 @@
-//! The thread that takes snapshots, and purges old ones.
+//! The thread that takes snapshots.
 //!
 //! It owns nothing: it borrows the database for some hundred znodes at a time, so nobody waits for
-//! it, and the file it leaves is made whole by the log. Source: `ZooKeeperServer.takeSnapshot`,
-//! `DatadirCleanupManager.java`; storage.md 7.3 and 7.4.
+//! it, and the file it leaves is made whole by the log. Source: `ZooKeeperServer.takeSnapshot`;
+//! storage.md 7.3.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -30,8 +31,14 @@ pub(crate) fn spawn(
 ) -> JoinHandle<()> {
     let run = move || {
         for () in requests {
-            if let Err(error) = take(&shared, &dirs, &stop) {
-                fatal::snapshot_failed(&error);
+            match take(&shared, &dirs, &stop) {
+                Ok(_) => {}
+                // The log goes on as long as it has space; the next snapshot may find some.
+                Err(error) if is_for_lack_of_space(&error) => tracing::error!(
+                    "cannot snapshot, the log holds all the same: {}",
+                    fatal::chain(&error)
+                ),
+                Err(error) => fatal::snapshot_failed(&error),
             }
         }
     };
@@ -39,6 +46,13 @@ pub(crate) fn spawn(
         .name("Snapshot Thread".to_owned())
         .spawn(run)
         .expect("a thread can be started")
+}
+
+fn is_for_lack_of_space(error: &SnapshotError) -> bool {
+    matches!(error, SnapshotError::Io(failure) if matches!(
+        failure.source.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    ))
 }
 
 /// Takes one snapshot, fuzzy, while the server goes on. `None` if it was told to stop.

@@ -45,6 +45,13 @@ impl PathIndex {
         self.shards[shard(hash)].insert_unique(widen(hash), id, |id| widen(hash_of(*id)));
     }
 
+    /// Makes room for so many more numbers.
+    pub(crate) fn reserve(&mut self, count: usize, hash_of: impl Fn(u32) -> u32) {
+        for shard in &mut self.shards {
+            shard.reserve(count / SHARDS, |id| widen(hash_of(*id)));
+        }
+    }
+
     pub(crate) fn remove(&mut self, hash: u32, id: u32) {
         let entry = self.shards[shard(hash)].find_entry(widen(hash), |other| *other == id);
         entry

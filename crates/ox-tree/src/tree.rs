@@ -221,6 +221,12 @@ impl DataTree {
             .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
     }
 
+    /// Makes room for so many znodes.
+    pub(crate) fn reserve(&mut self, znodes: usize) {
+        let nodes = &self.nodes;
+        self.index.reserve(znodes, |id| nodes[id].hash);
+    }
+
     pub(crate) fn hash(&self, path: &str) -> u32 {
         self.index.hash(path)
     }

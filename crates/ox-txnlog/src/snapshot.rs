@@ -11,6 +11,7 @@
 //! sealed is the stream before it is compressed. Source: storage.md 7.
 
 mod read;
+mod read_ahead;
 mod snappy;
 mod write;
 

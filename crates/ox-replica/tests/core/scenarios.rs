@@ -134,7 +134,10 @@ fn a_failed_write_takes_a_zxid_and_its_place() {
     );
     check(
         |s| {
-            s.send_work(1, vec![Work::Undecodable]);
+            s.send_work(
+                1,
+                vec![Work::Undecodable(ox_proto::ErrorCode::MarshallingError)],
+            );
             s.flush();
         },
         &["log 3", "1: 1 @3 !MarshallingError"],

@@ -36,6 +36,7 @@ pub(crate) fn settings() -> Settings {
         max_session_timeout_ms: 20_000,
         tree: TREE,
         enforce_quota: true,
+        reconfig_enabled: false,
         max_record: 1 << 20,
         auth: AuthSettings {
             digest: Some(DigestAlgorithm::Sha1),
@@ -156,6 +157,7 @@ impl Server {
                     work,
                     ids: Arc::clone(&ids),
                     received: 0,
+                    size: 0,
                 }
             })
             .collect();
@@ -283,7 +285,7 @@ fn op_of(work: &Work) -> OpCode {
         Work::Request(Request::GetChildren(_)) => OpCode::GetChildren,
         Work::Request(Request::Multi(_)) => OpCode::Multi,
         Work::Request(Request::SetData(_)) => OpCode::SetData,
-        Work::Request(_) | Work::Undecodable | Work::Refused(_) => OpCode::Ping,
+        Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => OpCode::Ping,
     }
 }
 

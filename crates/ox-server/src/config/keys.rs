@@ -69,10 +69,6 @@ const FILE_BOOLEANS: &[(&str, Standing)] = &[
     ("quorumListenOnAllIPs", Ensemble),
     ("syncEnabled", Ensemble),
     ("multiAddress.reachabilityCheckEnabled", Ensemble),
-    (
-        "reconfigEnabled",
-        NotYet("reconfiguration is not supported yet"),
-    ),
     ("jvm.pause.monitor", PAUSES),
 ];
 
@@ -110,6 +106,15 @@ const OTHERS: &[(&str, Standing)] = &[
     ("controllerPort", TEST_HOOK),
     ("server.*", Ensemble),
     ("group*", Ensemble),
+    ("db.autocreate", Ensemble),
+    (
+        "closeSessionTxn.enabled",
+        Meaningless("a closeSession always lists what it deletes"),
+    ),
+    (
+        "serializeLastProcessedZxid.enabled",
+        Meaningless("snapshots always tell their last zxid"),
+    ),
     ("weight*", Ensemble),
     ("oraclePath", Ensemble),
     ("leaderServes", Ensemble),

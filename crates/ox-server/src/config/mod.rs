@@ -66,6 +66,8 @@ pub struct Config {
     pub containers: ContainerSettings,
     /// What clients may take of the server.
     pub limits: LimitSettings,
+    /// `reconfigEnabled`: reconfig is refused for another reason. A server alone has no members.
+    pub reconfig_enabled: bool,
     /// Which four-letter words are answered.
     pub four_letter_words: FourLetterWords,
     /// Settings that do not do what their writer may expect, to be logged at start.
@@ -191,6 +193,7 @@ impl Config {
             quotas: QuotaSettings::read(reader),
             containers: ContainerSettings::read(reader),
             limits,
+            reconfig_enabled: reader.boolean("reconfigEnabled", false),
             four_letter_words: FourLetterWords::read(reader),
             warnings: Vec::new(),
         }

@@ -139,8 +139,6 @@ pub struct SnapshotSettings {
     pub compression: SnapshotCompression,
     /// `snapshot.trust.empty`: start from a log that no snapshot stands before.
     pub trust_empty: bool,
-    /// `serializeLastProcessedZxid.enabled`: one more number at the end of the file.
-    pub last_zxid_in_tail: bool,
     /// `autopurge.snapRetainCount`: how many are kept. At least 3.
     pub retain: usize,
     /// `autopurge.purgeInterval`: none is off. The first run is at start.
@@ -167,7 +165,6 @@ impl SnapshotSettings {
             every_bytes: kibibytes(every_kib),
             compression: Self::compression(reader),
             trust_empty: reader.property_boolean("snapshot.trust.empty", false),
-            last_zxid_in_tail: reader.property_boolean("serializeLastProcessedZxid.enabled", true),
             retain: usize::try_from(retain.max(Self::LEAST_RETAINED)).unwrap_or(usize::MAX),
             purge_interval: (hours > 0)
                 .then(|| Duration::from_secs(u64::from(hours.unsigned_abs()) * 3600)),
@@ -204,12 +201,8 @@ pub struct TreeSettings {
     pub emulate_353_ttl: bool,
     /// `digest.enabled`: the tree digest goes into log and snapshots and is checked.
     pub digest: bool,
-    /// `closeSessionTxn.enabled`: a closeSession txn lists the paths it deletes.
-    pub close_session_txn: bool,
     /// `datadir.autocreate`: missing directories are made.
     pub create_directories: bool,
-    /// `db.autocreate`: a directory without data is taken for a new, empty database.
-    pub create_database: bool,
 }
 
 impl TreeSettings {
@@ -218,9 +211,7 @@ impl TreeSettings {
             extended_types: reader.property_boolean("extendedTypesEnabled", false),
             emulate_353_ttl: reader.property_boolean("emulate353TTLNodes", false),
             digest: reader.property_boolean("digest.enabled", true),
-            close_session_txn: reader.property_boolean("closeSessionTxn.enabled", true),
             create_directories: reader.property_boolean("datadir.autocreate", true),
-            create_database: reader.property_boolean("db.autocreate", true),
         }
     }
 }

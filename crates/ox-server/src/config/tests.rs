@@ -134,6 +134,7 @@ fn a_minimal_file_has_javas_defaults() {
     let start = file("");
     let config = start.config();
     let expected = Config {
+        reconfig_enabled: false,
         client: Some(ListenConfig {
             address: None,
             port: 2181,
@@ -157,7 +158,6 @@ fn a_minimal_file_has_javas_defaults() {
             every_bytes: Some(4 << 30),
             compression: SnapshotCompression::None,
             trust_empty: false,
-            last_zxid_in_tail: true,
             retain: 3,
             purge_interval: None,
         },
@@ -165,9 +165,7 @@ fn a_minimal_file_has_javas_defaults() {
             extended_types: false,
             emulate_353_ttl: false,
             digest: true,
-            close_session_txn: true,
             create_directories: true,
-            create_database: true,
         },
         auth: AuthSettings {
             digest_enabled: true,
@@ -204,10 +202,10 @@ fn every_key_reaches_its_field() {
          clientPortListenBacklog=7\ntickTime=500\nminSessionTimeout=1500\nmaxSessionTimeout=2500\n\
          preAllocSize=16\nforceSync=no\nfsync.warningthresholdms=20\ntxnLogSizeLimitInKb=3\n\
          snapCount=0x10\nsnapSizeLimitInKb=-1\nsnapshot.compression.method=GZ\n\
-         snapshot.trust.empty=true\nserializeLastProcessedZxid.enabled=false\n\
+         snapshot.trust.empty=true\n\
          autopurge.snapRetainCount=5\nautopurge.purgeInterval=2\nextendedTypesEnabled=True\n\
-         emulate353TTLNodes=true\ndigest.enabled=false\ncloseSessionTxn.enabled=false\n\
-         datadir.autocreate=false\ndb.autocreate=false\nskipACL=yes\nenforceQuota=true\n\
+         emulate353TTLNodes=true\ndigest.enabled=false\n\
+         datadir.autocreate=false\nreconfigEnabled=true\nskipACL=yes\nenforceQuota=true\n\
          DigestAuthenticationProvider.enabled=false\n\
          DigestAuthenticationProvider.digestAlg=sha-256\n\
          DigestAuthenticationProvider.superDigest=super:abc=\n\
@@ -224,6 +222,7 @@ fn every_key_reaches_its_field() {
     ]);
     let config = start.config();
     let expected = Config {
+        reconfig_enabled: true,
         client: Some(ListenConfig {
             address: Some([127, 0, 0, 1].into()),
             port: 4000,
@@ -247,7 +246,6 @@ fn every_key_reaches_its_field() {
             every_bytes: None,
             compression: SnapshotCompression::Gzip,
             trust_empty: true,
-            last_zxid_in_tail: false,
             retain: 5,
             purge_interval: Some(Duration::from_secs(7200)),
         },
@@ -255,9 +253,7 @@ fn every_key_reaches_its_field() {
             extended_types: true,
             emulate_353_ttl: true,
             digest: false,
-            close_session_txn: false,
             create_directories: false,
-            create_database: false,
         },
         auth: AuthSettings {
             digest_enabled: false,
@@ -291,7 +287,7 @@ fn every_key_reaches_its_field() {
         &start,
         &[
             "zoo.cfg:10: forceSync: writes are acknowledged before they are on disk and may be lost",
-            "zoo.cfg:26: skipACL: ACLs are not checked for anybody",
+            "zoo.cfg:24: skipACL: ACLs are not checked for anybody",
         ],
     );
 }

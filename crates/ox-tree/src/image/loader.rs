@@ -97,6 +97,16 @@ impl ImageLoader {
         Self { max_length, ..self }
     }
 
+    /// Makes room for what an image of so many bytes is likely to hold, so that it need not be
+    /// made piece by piece. More is no error, and much more than there will be is not taken.
+    pub fn expect(&mut self, bytes: usize) {
+        /// An image's bytes per znode; most have more.
+        const TYPICAL: usize = 200;
+        /// Room for more than this is left to grow.
+        const MOST: usize = 1 << 22;
+        self.tree.reserve((bytes / TYPICAL).min(MOST));
+    }
+
     /// Takes the whole records at the front of `window`, which begins where the last one taken
     /// ended. If nothing was consumed a longer window is needed.
     pub fn feed(&mut self, window: &[u8]) -> Result<Fed, ImageError> {

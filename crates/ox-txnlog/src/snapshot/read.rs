@@ -8,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use ox_proto::Zxid;
 use simd_adler32::Adler32;
 
+use super::read_ahead::ReadAhead;
 use super::snappy::SnappyReader;
 use super::{SEAL_LENGTH, SEAL_TEXT, SnapshotError, SnapshotFile};
 use crate::CallerError;
@@ -28,6 +29,9 @@ const FIRST_NUMERIC_DIGEST: i32 = 2;
 
 /// Takes an image in, piece by piece.
 pub trait ImageSink {
+    /// The file has so many bytes. Told before the first of them, as a hint for what to prepare.
+    fn expect(&mut self, _file_bytes: u64) {}
+
     /// Takes whole records off the front of `window`. Returns how many bytes those were, and
     /// whether the image is complete; an incomplete record at the end is offered again, with more
     /// behind it.
@@ -59,14 +63,14 @@ pub struct SnapshotDigest {
 /// A snapshot's bytes, uncompressed.
 struct Stream<'a> {
     path: &'a Path,
-    input: Box<dyn Read>,
+    input: ReadAhead,
 }
 
 impl<'a> Stream<'a> {
     fn open(file: &'a SnapshotFile) -> Result<Self, SnapshotError> {
         let path = &file.path;
         let input = File::open(path).doing("open", path)?;
-        let input: Box<dyn Read> = match file.compression {
+        let input: Box<dyn Read + Send> = match file.compression {
             Compression::None => Box::new(input),
             Compression::Gz => Box::new(MultiGzDecoder::new(BufReader::new(input))),
             Compression::Snappy => {
@@ -74,6 +78,7 @@ impl<'a> Stream<'a> {
                 Box::new(input.doing("uncompress", path)?)
             }
         };
+        let input = ReadAhead::new(input).doing("start reading", path)?;
         Ok(Self { path, input })
     }
 
@@ -95,6 +100,8 @@ pub fn load_snapshot(
     let mut stream = Stream::open(file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
+    let metadata = std::fs::metadata(&file.path).doing("read", &file.path)?;
+    sink.expect(metadata.len());
     loop {
         // Doubling, so that a long record is not offered more often than it must be.
         let wanted = CHUNK.max(window.len());
