@@ -17,8 +17,9 @@ use crate::admin::ConnectionStats;
 /// Bytes queued beyond which a connection is not read any further: its client is not reading.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
 
-/// Bytes queued beyond which a client that does not read is disconnected: what comes without being
-/// asked for (events, and answers to what was asked before) must not fill the memory.
+/// Bytes of events queued beyond which a client that does not read is disconnected: what comes
+/// without being asked for must not fill the memory. Answers are bounded by what a connection may
+/// have asked for.
 const OVERFLOW: usize = 4 << 20;
 
 /// One connection.
@@ -40,6 +41,8 @@ pub(crate) struct Client {
 #[derive(Debug, Default)]
 struct Queue {
     bytes: Vec<u8>,
+    /// How many of them are events.
+    events: usize,
     closing: bool,
     stats: ConnectionStats,
 }
@@ -76,14 +79,22 @@ impl Client {
         self.session.store(session.0, Ordering::Release);
     }
 
-    /// Lets `write` queue whole frames, and count them. A client that has let too much pile up is
-    /// cut off instead.
+    /// Lets `write` queue whole frames, and count them.
     pub(crate) fn write(&self, write: impl FnOnce(&mut Vec<u8>, &mut ConnectionStats)) {
+        let mut queue = self.queue.lock();
+        if !queue.closing {
+            let Queue { bytes, stats, .. } = &mut *queue;
+            write(bytes, stats);
+        }
+    }
+
+    /// Queues an event, and counts it. A client that has let too many pile up is cut off instead.
+    pub(crate) fn write_event(&self, frame: &[u8]) {
         let mut queue = self.queue.lock();
         if queue.closing {
             return;
         }
-        if queue.bytes.len() > OVERFLOW {
+        if queue.events > OVERFLOW {
             tracing::warn!(
                 client = %self.address,
                 bytes = queue.bytes.len(),
@@ -93,8 +104,9 @@ impl Client {
             queue.closing = true;
             return;
         }
-        let Queue { bytes, stats, .. } = &mut *queue;
-        write(bytes, stats);
+        queue.bytes.extend_from_slice(frame);
+        queue.events += frame.len();
+        queue.stats.sent(1);
     }
 
     /// What the connection has counted.
@@ -109,7 +121,9 @@ impl Client {
 
     /// Swaps what is queued for `empty`.
     pub(crate) fn take_queued(&self, empty: &mut Vec<u8>) {
-        std::mem::swap(&mut self.queue.lock().bytes, empty);
+        let mut queue = self.queue.lock();
+        std::mem::swap(&mut queue.bytes, empty);
+        queue.events = 0;
     }
 
     /// Whether the connection is to end.

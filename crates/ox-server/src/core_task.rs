@@ -198,7 +198,11 @@ impl CoreTask {
                     frame,
                 } => {
                     if let Some(client) = &self.clients[slot(id)] {
-                        deliver(&self.shared, client, frame, None);
+                        self.shared.metrics.packets_sent.add(1);
+                        client.write(|out, stats| {
+                            out.extend_from_slice(frame);
+                            stats.sent(1);
+                        });
                         client.establish(session, timeout_ms);
                         wake_later(&mut self.to_wake, id);
                         tracing::debug!(
@@ -255,10 +259,7 @@ fn deliver(shared: &Shared, client: &Client, frames: &[u8], answers: Option<Answ
     }) = answers
     else {
         metrics.watch_bytes.add(bytes);
-        client.write(|out, stats| {
-            out.extend_from_slice(frames);
-            stats.sent(1);
-        });
+        client.write_event(frames);
         return;
     };
     let now = shared.clock.micros();
