@@ -4,8 +4,12 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-BINARY := target/release/oxkeeper
-RESULTS := target/test-results.txt
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+BINARY := $(TARGET)/release/oxkeeper
+RESULTS := $(TARGET)/test-results.txt
+
+# The compat tests drive the optimized server.
+export OXKEEPER_BIN := $(BINARY)
 
 .PHONY: help
 help: ## lists the targets
@@ -40,7 +44,7 @@ compat: build fetch ## the compat tests in full: 200 rounds of kill -9
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 20 minutes)
 	cargo build --release --locked -p ox-bench
-	target/release/ox-bench
+	$(TARGET)/release/ox-bench --server $(BINARY)
 
 .PHONY: fix
 fix: ## formats, and applies what the lints suggest

@@ -159,9 +159,12 @@ fn a_container_serves_on_the_port_of_its_server_line_and_not_as_root() {
     let root = tempfile::tempdir().unwrap();
     let all = fs::Permissions::from_mode(0o777);
     fs::set_permissions(root.path(), all.clone()).unwrap();
-    // The binary may lie where the user it drops to cannot look.
+    // The binary may lie where the user it drops to cannot look. Another process copies it: a file
+    // that this one has open for writing goes to every child that another test starts meanwhile,
+    // and cannot be run before those are gone.
     let binary = root.path().join("oxkeeper");
-    fs::copy(OXKEEPER, &binary).unwrap();
+    let copied = Command::new("cp").arg(OXKEEPER).arg(&binary).status().unwrap();
+    assert!(copied.success());
     let mut command = Command::new(&binary);
     command.args(["container-entrypoint", "zkServer.sh", "start-foreground"]);
     for (name, directory) in [
