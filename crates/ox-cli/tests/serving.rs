@@ -163,7 +163,11 @@ fn a_container_serves_on_the_port_of_its_server_line_and_not_as_root() {
     // that this one has open for writing goes to every child that another test starts meanwhile,
     // and cannot be run before those are gone.
     let binary = root.path().join("oxkeeper");
-    let copied = Command::new("cp").arg(OXKEEPER).arg(&binary).status().unwrap();
+    let copied = Command::new("cp")
+        .arg(OXKEEPER)
+        .arg(&binary)
+        .status()
+        .unwrap();
     assert!(copied.success());
     let mut command = Command::new(&binary);
     command.args(["container-entrypoint", "zkServer.sh", "start-foreground"]);
