@@ -34,7 +34,7 @@ enum Command {
     Purge(purge::Arguments),
     /// Sends a four-letter word to a server and prints the answer.
     FourLetterWord(four_letter_word::Arguments),
-    /// ZooKeeper's shell: [-server host:port,..] [-timeout ms] [-r] [-waitforconnection] [command].
+    /// ZooKeeper's shell: -server host:port,.. -timeout ms -r -waitforconnection, then a command.
     Shell(shell::Arguments),
 }
 

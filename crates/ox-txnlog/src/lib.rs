@@ -1,6 +1,6 @@
 //! The transaction log and the snapshots, in Apache ZooKeeper's formats, durable.
 //!
-//! What this crate promises: a record whose [`Log::sync`] returned is found again by [`replay`]
+//! What this crate promises: a record whose [`Log::sync`] returned is found again by [`replay()`]
 //! after any crash, a file that Java ZooKeeper wrote is read as Java reads it or refused with its
 //! name and the offset, and whatever is written here Java can read. After the first failed write
 //! or sync a [`Log`] answers every call with an error: what the disk holds is then unknown, and

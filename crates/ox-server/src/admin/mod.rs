@@ -10,7 +10,7 @@
 //! | `ruok` `isro` `srst` `crst` | [`RUOK`], [`ISRO`] or [`ISRO_NOT_SERVING`], [`SRST`], [`CRST`] |
 //! | `gtmk` `stmk` | [`trace_mask`] |
 //! | `srvr` `stat` `mntr` | [`srvr`], [`stat`], [`mntr`] |
-//! | `conf` `cons` `dump` `dirs` | [`conf`], [`cons`], [`dump`], [`dirs`] |
+//! | `conf` `cons` `dump` `dirs` | [`conf()`], [`cons`], [`dump()`], [`dirs`] |
 //! | `wchs` `wchc` `wchp` `hash` | [`wchs`], [`wchc`], [`wchp`], [`hash`] |
 //! | `envi` | [`envi`] |
 //! | any, refused | [`Word::refusal`], [`Word::not_serving`] |
