@@ -26,7 +26,7 @@ const ZERO_PAGE: [u8; 4096] = [0; 4096];
 
 /// Batches on up to so many pages are stored through the mapping; larger ones are cheaper to
 /// write, because a sync protects every stored page again (design-measurements.md 1.1).
-const MAPPED_PAGES: u64 = 2;
+const MAPPED_PAGES: u64 = 1;
 
 /// Begins the names of logs that are not whole yet; Java does not take them for logs.
 pub(crate) const TEMPORARY: &str = "tmp.log.";

@@ -24,7 +24,7 @@ use rustix::fs::OFlags;
 pub(crate) const STEP: u64 = ZEROS.0.len() as u64;
 
 /// How far ahead of the records zeros are kept.
-pub(crate) const AHEAD: u64 = 16 << 20;
+pub(crate) const AHEAD: u64 = 4 << 20;
 
 /// A log that has overtaken the zeros is let run on before zeroing begins again in front of it.
 const HEAD_START: u64 = 4 * STEP;
