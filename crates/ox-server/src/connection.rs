@@ -17,7 +17,7 @@ use ox_proto::{
     SaslRequest, SaslResponse, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -288,7 +288,7 @@ impl Connection {
 
     /// Reads what the socket has and decodes it.
     fn read_some(&mut self) -> Result<(), Ending> {
-        with_scratch(|scratch| match self.stream.try_read(scratch) {
+        with_scratch(|scratch| match receive(&self.stream, scratch) {
             Ok(0) => Err(Ending::Io(ErrorKind::UnexpectedEof.into())),
             Ok(count) => self.decode(&scratch[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -745,6 +745,25 @@ impl ReadCount {
         metrics
             .response_bytes
             .add(u64::try_from(bytes).unwrap_or(0));
+    }
+}
+
+/// Reads what has arrived. Less than there was room for is all of it, and the runtime is told so:
+/// it would have us ask once more to find that out.
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let room = buffer.len();
+    let mut received = 0;
+    let outcome = stream.try_io(Interest::READABLE, || {
+        received = rustix::io::read(stream, buffer)?;
+        match received {
+            0 => Ok(()),
+            all if all == room => Ok(()),
+            _ => Err(ErrorKind::WouldBlock.into()),
+        }
+    });
+    match outcome {
+        Err(error) if received == 0 => Err(error),
+        Ok(()) | Err(_) => Ok(received),
     }
 }
 
