@@ -983,10 +983,12 @@ fn connection_limits() -> Result<(), Skip> {
     clients.pop();
     let begun = std::time::Instant::now();
     loop {
-        let mut connection = Connection::open(server.address()).expect("accepted in any case");
-        connection.send(&connect_request(0, &[0; 16], 10_000, 0));
-        if let Incoming::Frame(_) = connection.receive(PATIENCE) {
-            break;
+        // The reset of a connection over the limit may come before this end has set it up.
+        if let Ok(mut connection) = Connection::open(server.address()) {
+            connection.send(&connect_request(0, &[0; 16], 10_000, 0));
+            if let Incoming::Frame(_) = connection.receive(PATIENCE) {
+                break;
+            }
         }
         assert!(begun.elapsed() < PATIENCE, "no place after one has gone");
     }
@@ -996,7 +998,9 @@ fn connection_limits() -> Result<(), Skip> {
     // One after the other: Apache counts a connection only some time after it was accepted.
     let mut served = Vec::new();
     for _ in 0..4 {
-        let mut connection = Connection::open(server.address()).expect("accepted in any case");
+        let Ok(mut connection) = Connection::open(server.address()) else {
+            continue;
+        };
         connection.send(&connect_request(0, &[0; 16], 10_000, 0));
         if let Incoming::Frame(_) = connection.receive(PATIENCE) {
             served.push(connection);
