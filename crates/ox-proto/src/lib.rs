@@ -6,10 +6,12 @@
 
 mod connect;
 mod data;
+mod ensemble;
 mod error;
 mod ids;
 mod op;
 pub mod path;
+mod quorum;
 mod reply;
 mod request;
 mod storage;
@@ -18,9 +20,11 @@ mod watch;
 
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use data::{Acl, ClientInfo, Id, RawAcl, Stat, StatPersisted};
+pub use ensemble::{ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress};
 pub use error::ErrorCode;
 pub use ids::{ServerId, SessionId, Xid, Zxid};
 pub use op::OpCode;
+pub use quorum::{LearnerInfo, Notification, PacketType, PeerState, QuorumPacket};
 pub use reply::{
     Create2Response, CreateResponse, ErrorResponse, GetAclResponse, GetAllChildrenNumberResponse,
     GetChildren2Response, GetChildrenResponse, GetDataResponse, GetEphemeralsResponse, MultiHeader,
