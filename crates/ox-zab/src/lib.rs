@@ -5,5 +5,7 @@
 //! Source: Zab paper, section on broadcast; quorum.md 6.5.
 
 mod broadcast;
+mod quorum;
 
 pub use broadcast::{Broadcast, Input, Output};
+pub use quorum::{Quorums, Tracker, contains_quorum};
