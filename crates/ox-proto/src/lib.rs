@@ -11,6 +11,7 @@ mod error;
 mod ids;
 mod op;
 pub mod path;
+pub mod properties;
 mod quorum;
 mod reply;
 mod request;
