@@ -9,6 +9,12 @@ use std::fmt;
 
 use crate::ServerId;
 
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use parse::{ConfigTextError, MemberError};
+
 /// Whether a member votes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberRole {
@@ -39,12 +45,17 @@ pub struct ClientAddress {
     pub port: u16,
 }
 
+impl ClientAddress {
+    /// The host of a line that names none: all addresses.
+    pub const ANY_HOST: &str = "0.0.0.0";
+}
+
 /// One `server.N` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Whether it votes.
     pub role: MemberRole,
-    /// At least one; more than one only with `multiAddress.enabled`.
+    /// At least one, in order; more than one only with `multiAddress.enabled`.
     pub addresses: Vec<PeerAddress>,
     /// `None` if the line names no client port.
     pub client: Option<ClientAddress>,
@@ -60,7 +71,7 @@ pub struct EnsembleConfig {
     /// With groups a quorum is a majority of weights in a majority of groups; without, a majority
     /// of participants.
     pub groups: BTreeMap<i64, BTreeSet<ServerId>>,
-    /// Weights other than 1, of members of groups.
+    /// With groups, the weight of each participant.
     pub weights: BTreeMap<ServerId, i64>,
 }
 
@@ -89,6 +100,16 @@ impl EnsembleConfig {
     }
 }
 
+/// As the texts of configurations have it.
+impl fmt::Display for MemberRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Participant => "participant",
+            Self::Observer => "observer",
+        })
+    }
+}
+
 /// `host:quorumPort:electionPort`.
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +130,7 @@ impl fmt::Display for Member {
             let separator = if place == 0 { "" } else { "|" };
             write!(f, "{separator}{address}")?;
         }
-        f.write_str(match self.role {
-            MemberRole::Participant => ":participant",
-            MemberRole::Observer => ":observer",
-        })?;
+        write!(f, ":{}", self.role)?;
         match &self.client {
             None => Ok(()),
             Some(ClientAddress { host, port }) if host.contains(':') => {

@@ -11,6 +11,7 @@ mod error;
 mod ids;
 mod op;
 pub mod path;
+pub mod properties;
 mod quorum;
 mod reply;
 mod request;
@@ -20,7 +21,9 @@ mod watch;
 
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use data::{Acl, ClientInfo, Id, RawAcl, Stat, StatPersisted};
-pub use ensemble::{ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress};
+pub use ensemble::{
+    ClientAddress, ConfigTextError, EnsembleConfig, Member, MemberError, MemberRole, PeerAddress,
+};
 pub use error::ErrorCode;
 pub use ids::{ServerId, SessionId, Xid, Zxid};
 pub use op::OpCode;

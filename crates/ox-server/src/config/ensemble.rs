@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ox_proto::properties;
+
 use super::problem::{Origin, Warning};
-use super::properties;
 use super::reader::{Place, Reader, Setting};
 
 /// Where clients connect, from a server line.

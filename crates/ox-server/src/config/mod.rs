@@ -12,7 +12,6 @@ mod ensemble;
 mod flags;
 mod keys;
 mod problem;
-mod properties;
 mod reader;
 mod sections;
 #[cfg(test)]
@@ -26,6 +25,8 @@ pub use sections::{
     AuthSettings, ContainerSettings, FourLetterWords, LimitSettings, LogSettings, QuotaSettings,
     SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
 };
+
+use ox_proto::properties;
 
 use ensemble::ClientEndpoint;
 use reader::{Place, Reader, Setting};
