@@ -5,7 +5,9 @@
 //! Source: Zab paper, section on broadcast; quorum.md 6.5.
 
 mod broadcast;
+mod election;
 mod quorum;
 
 pub use broadcast::{Broadcast, Input, Output};
+pub use election::{Election, ElectionOutput, ElectionSettings, ElectionTiming, Vote};
 pub use quorum::{Quorums, Tracker, contains_quorum};
