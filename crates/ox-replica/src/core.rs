@@ -1,33 +1,34 @@
 //! One whole server without sockets or disk: requests in, transactions, answers and events out.
 //!
 //! Invariants: a write is answered after its transaction is committed, and it commits only after
-//! the log has said that it is on stable storage; transactions are applied in zxid order; one
-//! client's answers leave in the order of its requests. Source: `ZooKeeperServer.java`,
-//! `FinalRequestProcessor.java`, `SessionTrackerImpl.java`; client-protocol.md chapters 2 and 11.
+//! the quorum's disks, our own among them, have it; transactions are applied in zxid order; one
+//! client's answers leave in the order of its requests; no client is served by a server that has
+//! no leader. Source: `ZooKeeperServer.java`, `QuorumPeer.java`, `FinalRequestProcessor.java`;
+//! client-protocol.md chapters 2 and 11, quorum.md chapter 10.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_jute::{Jute, end_frame, start_frame};
 use ox_proto::{
-    Acl, ConnectRequest, ConnectResponse, CreateSessionTxn, ErrorCode, ErrorTxn, Id, Request,
-    SessionId, Txn, TxnHeader, TxnRecord, Zxid,
+    Acl, ConnectRequest, ConnectResponse, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid,
 };
-use ox_session::{AclOf, ClientId, SessionTracker, Trigger, first_session_id, password};
-use ox_tree::{ChangeKind, Outcome};
-use ox_zab::Broadcast;
+use ox_session::{AclOf, ClientId, Trigger, first_session_id, password};
+use ox_tree::{ChangeKind, DataTree, Outcome};
+use ox_zab::{DiskDone, LinkId, Peer, Role};
 
-use crate::database::Database;
+use crate::database::{Database, DigestLog};
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
 use crate::lane::Lane;
-use crate::prep::{Context, Prep};
+use crate::leading::Leading;
+use crate::learning::Learning;
 use crate::read::{Reader, ends_connection};
-use crate::reaper::Reaper;
 use crate::reply;
-use crate::request::{ClientRequest, Refusal, Work};
+use crate::request::ClientRequest;
 use crate::settings::Settings;
 
 /// The two clocks.
@@ -67,32 +68,70 @@ pub enum Input {
     Touched(SessionId),
     /// Every transaction up to and including this zxid is on stable storage.
     Flushed(Zxid),
+    /// Something for this server as a member of its ensemble.
+    Peer(ox_zab::Input),
+    /// The leader's whole state has come.
+    State {
+        /// The connection it came by.
+        link: LinkId,
+        /// What it is.
+        state: Box<State>,
+    },
+    /// The state was read anew from the disk, which is what was asked.
+    Reloaded {
+        /// What was asked.
+        done: DiskDone,
+        /// What it is.
+        state: Box<State>,
+    },
     /// The time that `poll_timeout` asked for has come.
-    Timeout,
+    Timeout {
+        /// Whether votes that were sent have left, to some servers at least.
+        delivered: bool,
+    },
+}
+
+/// A whole state, in place of another.
+pub struct State {
+    /// The znodes; its last zxid is set.
+    pub tree: DataTree,
+    /// The sessions with their timeouts in milliseconds.
+    pub sessions: BTreeMap<SessionId, i32>,
+    /// The digests that the tree has had.
+    pub digests: DigestLog,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({} znodes)", self.tree.node_count())
+    }
 }
 
 /// A connection, as the core knows it.
 #[derive(Debug)]
-struct Client {
+pub(crate) struct Client {
     /// `None` until the session is there.
-    session: Option<SessionId>,
-    lane: Lane,
-    /// Whether its createSession is on its way.
-    connecting: bool,
+    pub(crate) session: Option<SessionId>,
+    /// As negotiated, in milliseconds.
+    pub(crate) timeout_ms: i32,
+    pub(crate) lane: Lane,
+    /// Whether its session is being made or looked for.
+    pub(crate) connecting: bool,
     /// It has ended, but its writes are on their way.
-    gone: bool,
+    pub(crate) gone: bool,
 }
 
-/// A proposal that is not committed yet.
+/// An entry of the log that is not applied yet.
 #[derive(Debug)]
-struct Outstanding {
-    record: TxnRecord,
-    origin: Option<Origin>,
+pub(crate) struct Pending {
+    pub(crate) record: TxnRecord,
+    /// On a leader; a learner finds it out by session and cxid.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Where a proposal came from, and so where its outcome goes.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+pub(crate) enum Origin {
     Connect {
         client: ClientId,
         read_only: Option<bool>,
@@ -103,56 +142,60 @@ enum Origin {
     },
 }
 
+/// What a server does with requests, by its role.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// It has no leader, and serves no client.
+    Idle,
+    Leading(Box<Leading>),
+    Learning(Box<Learning>),
+}
+
 /// The server's one writer.
 #[derive(Debug)]
 pub struct Core {
-    settings: Settings,
-    broadcast: Broadcast,
-    prep: Prep,
-    outstanding: VecDeque<Outstanding>,
-    tracker: SessionTracker,
+    pub(crate) settings: Settings,
+    pub(crate) peer: Peer,
+    pub(crate) stage: Stage,
+    /// What stands in the log and is not applied, oldest first.
+    pub(crate) pending: VecDeque<Pending>,
     next_session: SessionId,
-    clients: HashMap<ClientId, Client, FixedState>,
+    pub(crate) clients: HashMap<ClientId, Client, FixedState>,
     /// The connection that each session has at the moment.
-    attached: BTreeMap<SessionId, ClientId>,
-    reaper: Reaper,
-    effects: Effects,
+    pub(crate) attached: BTreeMap<SessionId, ClientId>,
+    pub(crate) effects: Effects,
     /// The record that was encoded last.
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) hash_seed: u64,
 }
 
 impl Core {
     /// How much memory is kept for encoding records.
-    const KEPT_CAPACITY: usize = 1 << 20;
+    pub(crate) const KEPT_CAPACITY: usize = 1 << 20;
 
-    /// Begins to serve `database`, which holds all that is on disk. Every session starts with its
-    /// full timeout; ephemerals whose session is unknown are deleted by a transaction.
-    pub fn new(settings: Settings, database: &Database, hash_seed: u64, now: Now) -> Self {
-        let mut tracker = SessionTracker::new(settings.tick_ms);
-        for (&session, &timeout_ms) in &database.sessions {
-            tracker.open(session, timeout_ms, now.monotonic_ms);
-        }
+    /// A server on `database`, which holds all that is on disk. `peer` is its part in the
+    /// ensemble: [`Peer::alone`] serves at once, a member when it has a leader.
+    pub fn new(
+        settings: Settings,
+        peer: Peer,
+        database: &mut Database,
+        hash_seed: u64,
+        now: Now,
+    ) -> Self {
         let mut core = Self {
-            broadcast: Broadcast::new(database.tree.last_zxid()),
-            prep: Prep::new(&database.tree, hash_seed, &settings),
-            outstanding: VecDeque::new(),
-            tracker,
+            peer,
+            stage: Stage::Idle,
+            pending: VecDeque::new(),
             next_session: first_session(&settings, database, now),
             clients: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             attached: BTreeMap::new(),
-            reaper: Reaper::new(settings.reaper, now.monotonic_ms),
             effects: Effects::default(),
             payload: Vec::new(),
+            hash_seed,
             settings,
         };
-        let owners: BTreeSet<_> = database.tree.sessions_with_ephemerals().collect();
-        for orphan in owners
-            .into_iter()
-            .filter(|owner| !database.sessions.contains_key(owner))
-        {
-            tracing::info!(session = %orphan, "deleting the ephemerals of a session that is gone");
-            core.close_session(now, database, orphan, 0, None);
-        }
+        core.peer.start(now.monotonic_ms);
+        core.pump(now, database);
         core
     }
 
@@ -163,19 +206,29 @@ impl Core {
                 client,
                 ids,
                 request,
-            } => {
-                self.connect(now, database, client, ids, &request);
-            }
+            } => self.connect(now, database, client, ids, &request),
             Input::Requests { client, requests } => {
                 self.requests(now, database, client, requests);
             }
             Input::Disconnected { client } => self.disconnected(database, client),
-            Input::Touched(session) => {
-                self.tracker.touch(session, None, now.monotonic_ms);
+            Input::Touched(session) => self.touched(now, session),
+            Input::Flushed(zxid) => self
+                .peer
+                .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid)),
+            Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
+            Input::State { link, state } => {
+                self.replace(database, *state);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Replaced { link });
             }
-            Input::Flushed(zxid) => self.flushed(database, zxid),
-            Input::Timeout => self.timeout(now, database),
+            Input::Reloaded { done, state } => {
+                self.replace(database, *state);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Done(done));
+            }
+            Input::Timeout { delivered } => self.timeout(now, database, delivered),
         }
+        self.pump(now, database);
     }
 
     /// The next effect, in order. Each may be performed the moment it is seen.
@@ -185,20 +238,124 @@ impl Core {
 
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
-        let reaper = self.reaper.poll_timeout();
-        self.tracker
-            .next_expiry()
-            .map_or(reaper, |expiry| expiry.min(reaper))
+        let peer = self.peer.poll_timeout();
+        match &self.stage {
+            Stage::Leading(leading) => leading.poll_timeout().min(peer),
+            Stage::Idle | Stage::Learning(_) => peer,
+        }
     }
 
-    /// How many transactions wait for the log.
+    /// How many requests are on their way: transactions that wait for the quorum, or what a
+    /// learner has forwarded.
     pub fn outstanding(&self) -> usize {
-        self.broadcast.outstanding()
+        match &self.stage {
+            Stage::Idle => 0,
+            Stage::Leading(_) => self.peer.outstanding(),
+            Stage::Learning(learning) => learning.in_flight(),
+        }
     }
 
-    /// The sessions by the time at which they would expire, in monotonic milliseconds.
+    /// This server's part in the ensemble.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The sessions by the time at which they would expire, in monotonic milliseconds: the
+    /// leader's knowledge alone.
     pub fn sessions_by_expiry(&self) -> BTreeMap<i64, Vec<SessionId>> {
-        self.tracker.dump()
+        match &self.stage {
+            Stage::Leading(leading) => leading.tracker.dump(),
+            Stage::Idle | Stage::Learning(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Does what the ensemble's part of this server wants done.
+    fn pump(&mut self, now: Now, database: &mut Database) {
+        while let Some(output) = self.peer.poll_output() {
+            match output {
+                ox_zab::Output::Commit(zxid) => self.commit(now, database, zxid),
+                ox_zab::Output::Append { record, payload } => {
+                    self.effects.append(record.header.zxid, &payload);
+                    self.pending.push_back(Pending {
+                        record: *record,
+                        origin: None,
+                    });
+                }
+                ox_zab::Output::Forget { after } => {
+                    self.pending
+                        .retain(|pending| pending.record.header.zxid <= after);
+                }
+                ox_zab::Output::Apply { record } => self.apply_behind_state(database, &record),
+                ox_zab::Output::Serve { role, epoch } => self.serve(now, database, role, epoch),
+                ox_zab::Output::Retire => self.retire(),
+                ox_zab::Output::Request { link, data, ids } => {
+                    self.learner_request(now, database, link, &data, &ids);
+                }
+                ox_zab::Output::Revalidate { link, data } => self.revalidate(now, link, &data),
+                ox_zab::Output::Touched { data } => self.learner_touches(now, &data),
+                ox_zab::Output::LearnerGone { link } => self.learner_gone(link),
+                ox_zab::Output::Synced => self.synced(database),
+                ox_zab::Output::Revalidated { data } => self.revalidated(&data),
+                ox_zab::Output::Pinged { zxid } => self.pinged(now, zxid),
+                other @ (ox_zab::Output::Notify { .. }
+                | ox_zab::Output::DialPeers
+                | ox_zab::Output::Dial { .. }
+                | ox_zab::Output::Send { .. }
+                | ox_zab::Output::SendLog { .. }
+                | ox_zab::Output::SendState { .. }
+                | ox_zab::Output::ReadTimeout { .. }
+                | ox_zab::Output::Close { .. }
+                | ox_zab::Output::Search { .. }
+                | ox_zab::Output::Disk(_)) => self.effects.peer(other),
+            }
+        }
+    }
+
+    /// Begins to serve clients.
+    fn serve(&mut self, now: Now, database: &mut Database, role: Role, epoch: u32) {
+        self.effects.role(Some(role), epoch);
+        self.stage = match role {
+            Role::Leading => {
+                if !self.peer.is_alone() {
+                    // Every server of this epoch says so of itself, and no older one can.
+                    database.tree.set_last_zxid(Zxid::new(epoch, 0));
+                }
+                let leading = Leading::new(&self.settings, database, self.hash_seed, now);
+                Stage::Leading(Box::new(leading))
+            }
+            Role::Following | Role::Observing => Stage::Learning(Box::default()),
+        };
+        if role == Role::Leading {
+            self.close_orphans(now, database);
+        }
+    }
+
+    /// Ends every client's connection: whatever they have asked for may or may not come to pass.
+    fn retire(&mut self) {
+        self.effects.role(None, 0);
+        self.stage = Stage::Idle;
+        self.attached.clear();
+        for pending in &mut self.pending {
+            pending.origin = None;
+        }
+        let mut done = Vec::new();
+        for (&id, client) in &mut self.clients {
+            client.lane.clear();
+            client.connecting = false;
+            match client.gone {
+                true => done.push(id),
+                false => self.effects.close(id),
+            }
+        }
+        for id in done {
+            self.release_if_done(id);
+        }
+    }
+
+    /// Another state stands in place of all that was applied, and of all that was not.
+    fn replace(&mut self, database: &mut Database, state: State) {
+        self.pending.clear();
+        database.replace(state);
     }
 
     fn connect(
@@ -210,13 +367,22 @@ impl Core {
         request: &ConnectRequest,
     ) {
         database.identify(client, ids);
+        let timeout_ms = request.timeout_ms.clamp(
+            self.settings.min_session_timeout_ms,
+            self.settings.max_session_timeout_ms,
+        );
         let state = Client {
             session: None,
+            timeout_ms,
             lane: Lane::default(),
             connecting: false,
             gone: false,
         };
         self.clients.insert(client, state);
+        if matches!(self.stage, Stage::Idle) {
+            self.effects.close(client);
+            return;
+        }
         let last = database.tree.last_zxid();
         if request.last_zxid_seen > last {
             tracing::warn!(
@@ -228,59 +394,25 @@ impl Core {
             self.effects.close(client);
             return;
         }
-        let timeout_ms = request.timeout_ms.clamp(
-            self.settings.min_session_timeout_ms,
-            self.settings.max_session_timeout_ms,
-        );
         match request.session_id {
-            SessionId::NONE => self.create_session(now, database, client, timeout_ms, request),
-            session => self.reattach(now, client, session, timeout_ms, request),
-        }
-    }
-
-    fn create_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        client: ClientId,
-        timeout_ms: i32,
-        request: &ConnectRequest,
-    ) {
-        let session = self.next_session;
-        self.next_session = following(session);
-        self.tracker.open(session, timeout_ms, now.monotonic_ms);
-        self.client(client).connecting = true;
-        let origin = Some(Origin::Connect {
-            client,
-            read_only: request.read_only,
-        });
-        self.propose(now, database, session, 0, &[], origin, |_, _| {
-            Ok(Txn::CreateSession(CreateSessionTxn { timeout_ms }))
-        });
-    }
-
-    /// Any other connection of the session goes first, whatever the password turns out to be.
-    fn reattach(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        session: SessionId,
-        timeout_ms: i32,
-        request: &ConnectRequest,
-    ) {
-        self.detach(session);
-        let is_owner = request.password.as_deref() == Some(&password(session));
-        if is_owner
-            && self
-                .tracker
-                .touch(session, Some(timeout_ms), now.monotonic_ms)
-        {
-            self.establish(client, session, timeout_ms, request.read_only);
-        } else {
-            tracing::info!(session = %session, "refusing a session that has expired");
-            let response = ConnectResponse::refused(request.read_only.map(|_| false));
-            self.effects.send(client, |out| write_frame(out, &response));
-            self.effects.close(client);
+            SessionId::NONE => {
+                let session = self.next_session;
+                self.next_session = following(session);
+                self.client(client).connecting = true;
+                let read_only = request.read_only;
+                let origin = Origin::Connect { client, read_only };
+                self.create_session(now, database, session, timeout_ms, origin);
+            }
+            session => {
+                // Any other connection of the session goes first, whatever the password turns
+                // out to be.
+                self.detach(session);
+                if request.password.as_deref() == Some(&password(session)) {
+                    self.reattach(now, client, session, timeout_ms, request.read_only);
+                } else {
+                    self.refuse(client, session, request.read_only);
+                }
+            }
         }
     }
 
@@ -291,16 +423,26 @@ impl Core {
         }
     }
 
-    fn establish(
+    /// Tells a client that its session is over.
+    pub(crate) fn refuse(&mut self, client: ClientId, session: SessionId, read_only: Option<bool>) {
+        tracing::info!(session = %session, "refusing a session that has expired");
+        let response = ConnectResponse::refused(read_only.map(|_| false));
+        self.effects.send(client, |out| write_frame(out, &response));
+        self.effects.close(client);
+    }
+
+    /// Gives a connection its session.
+    pub(crate) fn establish(
         &mut self,
         client: ClientId,
         session: SessionId,
-        timeout_ms: i32,
         read_only: Option<bool>,
     ) {
         // Whoever guesses the id of a session that is only being made has taken it already.
         self.detach(session);
-        self.client(client).session = Some(session);
+        let state = self.client(client);
+        state.session = Some(session);
+        let timeout_ms = state.timeout_ms;
         self.attached.insert(session, client);
         let response = ConnectResponse {
             protocol_version: 0,
@@ -314,6 +456,62 @@ impl Core {
         });
     }
 
+    fn create_session(
+        &mut self,
+        now: Now,
+        database: &Database,
+        session: SessionId,
+        timeout_ms: i32,
+        origin: Origin,
+    ) {
+        match self.stage {
+            Stage::Idle => {}
+            Stage::Leading(_) => {
+                self.open_session(now, database, session, timeout_ms, Some(origin))
+            }
+            Stage::Learning(_) => self.forward_create_session(now, session, timeout_ms, origin),
+        }
+    }
+
+    fn reattach(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        session: SessionId,
+        timeout_ms: i32,
+        read_only: Option<bool>,
+    ) {
+        match &mut self.stage {
+            Stage::Idle => {}
+            Stage::Leading(leading) => {
+                if leading.take_up(session, timeout_ms, now) {
+                    self.establish(client, session, read_only);
+                } else {
+                    self.refuse(client, session, read_only);
+                }
+            }
+            Stage::Learning(_) => {
+                self.ask_to_revalidate(now, client, session, timeout_ms, read_only);
+            }
+        }
+    }
+
+    fn touched(&mut self, now: Now, session: SessionId) {
+        match &mut self.stage {
+            Stage::Idle => {}
+            Stage::Leading(leading) => {
+                leading.tracker.touch(session, None, now.monotonic_ms);
+            }
+            Stage::Learning(learning) => {
+                if let Some(client) = self.attached.get(&session)
+                    && let Some(client) = self.clients.get(client)
+                {
+                    learning.touch(session, client.timeout_ms);
+                }
+            }
+        }
+    }
+
     fn requests(
         &mut self,
         now: Now,
@@ -321,16 +519,28 @@ impl Core {
         client: ClientId,
         requests: Vec<ClientRequest>,
     ) {
-        let Some(session) = self.clients.get(&client).and_then(|client| client.session) else {
+        let Some(state) = self.clients.get(&client) else {
+            return;
+        };
+        let Some(session) = state.session else {
             return;
         };
         for request in requests {
-            // A session that is closing gets no more answers; its end closes the connection.
-            if !self.tracker.touch(session, None, now.monotonic_ms) {
-                return;
+            match &mut self.stage {
+                Stage::Idle => return,
+                // A session that is closing gets no more answers; its end closes the connection.
+                Stage::Leading(leading) => {
+                    if !leading.tracker.touch(session, None, now.monotonic_ms) {
+                        return;
+                    }
+                }
+                Stage::Learning(_) => self.touched(now, session),
             }
-            if request.work.is_write() {
+            let is_leading = matches!(self.stage, Stage::Leading(_));
+            if request.work.is_write() && is_leading {
                 self.write(now, database, client, session, request);
+            } else if request.work.goes_to_leader() && !is_leading {
+                self.forward(now, database, client, session, request);
             } else if self.client(client).lane.is_empty() {
                 self.answer(database, client, session, &request);
             } else {
@@ -339,186 +549,32 @@ impl Core {
         }
     }
 
-    fn write(
-        &mut self,
-        now: Now,
-        database: &Database,
-        client: ClientId,
-        session: SessionId,
-        request: ClientRequest,
-    ) {
-        let ClientRequest {
-            xid,
-            op,
-            work,
-            ids,
-            received,
-            size: _,
-        } = request;
-        let answers = Answers {
-            op,
-            xid,
-            received,
-            write: true,
-        };
-        let origin = Some(Origin::Request { client, answers });
-        let zxid = match work {
-            Work::Request(Request::CloseSession) => {
-                self.tracker.begin_close(session);
-                self.close_session(now, database, session, xid.0, origin)
-            }
-            Work::Request(request) => {
-                self.propose(now, database, session, xid.0, &ids, origin, |prep, cx| {
-                    prepare(prep, cx, request)
-                })
-            }
-            Work::Undecodable(error) | Work::Refused(Refusal { error, .. }) => {
-                self.propose(now, database, session, xid.0, &ids, origin, |_, _| {
-                    Err(error)
-                })
-            }
-        };
-        self.client(client).lane.push_write(zxid);
-    }
-
-    fn close_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        cxid: i32,
-        origin: Option<Origin>,
-    ) -> Zxid {
-        self.propose(now, database, session, cxid, &[], origin, |prep, cx| {
-            Ok(prep.close_session(cx))
-        })
-    }
-
-    /// Makes the next transaction and hands it to the quorum. A request that fails is a
-    /// transaction too, so that its answer keeps its place.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "these are the parts of a transaction"
-    )]
-    fn propose(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        cxid: i32,
-        ids: &[Id],
-        origin: Option<Origin>,
-        make: impl FnOnce(&mut Prep, Context<'_>) -> Result<Txn, ErrorCode>,
-    ) -> Zxid {
-        let zxid = self.next_zxid();
-        let time = now.wall_ms;
-        let cx = Context {
-            tree: &database.tree,
-            zxid,
-            time,
-            session,
-            ids,
-        };
-        self.prep.begin();
-        let txn = make(&mut self.prep, cx)
-            .unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() }));
-        let header = TxnHeader {
-            client_id: session,
-            cxid,
-            zxid,
-            time,
-            op: txn.op(),
-        };
-        self.hand_over(header, txn, origin);
-        zxid
-    }
-
-    fn hand_over(&mut self, header: TxnHeader, txn: Txn, origin: Option<Origin>) {
-        let mut record = self.record(header, txn);
-        // A Java server writes such a record, and fails to read it back at its next start.
-        if self.payload.len() > self.settings.max_record {
-            tracing::warn!(
-                session = %header.client_id,
-                zxid = %header.zxid,
-                "refusing a request whose transaction would take {} bytes",
-                self.payload.len(),
-            );
-            self.prep.roll_back();
-            let err = ErrorCode::MarshallingError.code();
-            record = self.record(header, Txn::Error(ErrorTxn { err }));
-        }
-        self.broadcast.handle(ox_zab::Input::Propose(header.zxid));
-        while let Some(output) = self.broadcast.poll_output() {
-            match output {
-                ox_zab::Output::Append(zxid) => {
-                    self.effects.append(zxid, &self.payload);
-                }
-                ox_zab::Output::Commit(zxid) => panic!("{zxid} commits before it is flushed"),
-            }
-        }
-        self.payload.shrink_to(Self::KEPT_CAPACITY);
-        self.outstanding.push_back(Outstanding { record, origin });
-    }
-
-    /// The record of a transaction, encoded into `payload`.
-    fn record(&mut self, header: TxnHeader, txn: Txn) -> TxnRecord {
-        let digest = match txn {
-            Txn::Error(_) => None,
-            _ => self.prep.digest(),
-        };
-        let op = txn.op();
-        let header = TxnHeader { op, ..header };
-        let record = TxnRecord {
-            header,
-            txn,
-            digest,
-        };
-        self.payload.clear();
-        record.encode(&mut self.payload);
-        record
-    }
-
-    fn next_zxid(&self) -> Zxid {
-        self.broadcast
-            .next_zxid()
-            .expect("there are epochs for ages")
-    }
-
-    fn flushed(&mut self, database: &mut Database, zxid: Zxid) {
-        self.broadcast.handle(ox_zab::Input::Flushed(zxid));
-        while let Some(output) = self.broadcast.poll_output() {
-            match output {
-                ox_zab::Output::Commit(zxid) => self.commit(database, zxid),
-                ox_zab::Output::Append(zxid) => panic!("{zxid} was not proposed"),
-            }
-        }
-    }
-
     /// Applies a transaction: events first, then the answer, then the reads that waited for it.
-    fn commit(&mut self, database: &mut Database, zxid: Zxid) {
-        let Outstanding { record, origin } = self.outstanding.pop_front().expect("it was proposed");
+    fn commit(&mut self, now: Now, database: &mut Database, zxid: Zxid) {
+        let Pending { record, origin } = self.pending.pop_front().expect("it is in the log");
         assert_eq!(record.header.zxid, zxid, "commit order");
         let outcome = self.apply(database, &record);
+        self.keep_sessions(database, &record);
         let session = record.header.client_id;
-        match &record.txn {
-            Txn::CreateSession(txn) => {
-                database.sessions.insert(session, txn.timeout_ms);
-            }
-            Txn::CloseSession(_) => {
-                database.sessions.remove(&session);
-                self.tracker.remove(session);
-            }
-            _ => {}
-        }
+        let origin = match &mut self.stage {
+            Stage::Idle => None,
+            Stage::Leading(_) => origin,
+            Stage::Learning(learning) => learning.take_origin(session, record.header.cxid),
+        };
         match origin {
             Some(Origin::Connect { client, read_only }) => {
                 self.connected(client, &record, read_only);
             }
             Some(Origin::Request { client, answers }) => {
-                self.client(client).lane.committed(zxid);
-                self.effects.answer(client, answers, |out| {
-                    reply::outcome(out, answers.xid, zxid, &record.txn, &outcome);
-                });
+                self.client(client).lane.committed();
+                if outcome.error == ErrorCode::SessionMoved {
+                    // The session lives elsewhere by now: this connection knows nothing of it.
+                    self.effects.close(client);
+                } else {
+                    self.effects.answer(client, answers, |out| {
+                        reply::outcome(out, answers.xid, zxid, &record.txn, &outcome);
+                    });
+                }
                 self.answer_waiting(database, client);
             }
             None => {}
@@ -527,6 +583,37 @@ impl Core {
             && let Some(client) = self.attached.remove(&session)
         {
             self.effects.close(client);
+        }
+        self.after_commit(now, zxid);
+    }
+
+    /// A committed transaction behind a state that was sent whole.
+    fn apply_behind_state(&mut self, database: &mut Database, record: &TxnRecord) {
+        if record.header.zxid <= database.tree.last_zxid() {
+            return;
+        }
+        self.apply(database, record);
+        self.keep_sessions(database, record);
+    }
+
+    fn keep_sessions(&mut self, database: &mut Database, record: &TxnRecord) {
+        let session = record.header.client_id;
+        match &record.txn {
+            Txn::CreateSession(txn) => {
+                database.sessions.insert(session, txn.timeout_ms);
+                if let Stage::Learning(learning) = &mut self.stage {
+                    learning.touch(session, txn.timeout_ms);
+                }
+            }
+            Txn::CloseSession(_) => {
+                database.sessions.remove(&session);
+                match &mut self.stage {
+                    Stage::Idle => {}
+                    Stage::Leading(leading) => leading.closed(session),
+                    Stage::Learning(learning) => learning.closed(session),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -540,7 +627,10 @@ impl Core {
             ..
         } = database;
         let Self {
-            effects, settings, ..
+            effects,
+            settings,
+            stage,
+            ..
         } = self;
         let outcome = tree.apply(&record.header, &record.txn, &mut |change| {
             let trigger = match change.kind {
@@ -561,8 +651,14 @@ impl Core {
                 }
             });
         });
-        self.prep.applied(zxid);
         digests.note(zxid, tree.digest());
+        let prepared_here = match stage {
+            Stage::Leading(leading) => {
+                leading.prep.applied(zxid);
+                true
+            }
+            Stage::Idle | Stage::Learning(_) => false,
+        };
         if let Some(digest) = &record.digest
             && digest.tree_digest != tree.digest()
         {
@@ -573,7 +669,7 @@ impl Core {
                 tree.digest(),
             );
             debug_assert!(
-                false,
+                !prepared_here,
                 "the digest prepared is the digest applied: {record:?}"
             );
         }
@@ -587,12 +683,13 @@ impl Core {
         if self.client(client).gone {
             self.release_if_done(client);
         } else if let Txn::CreateSession(txn) = &record.txn {
-            self.establish(client, session, txn.timeout_ms, read_only);
+            self.client(client).timeout_ms = txn.timeout_ms;
+            self.establish(client, session, read_only);
         }
     }
 
     /// Answers the reads that stood behind a write, up to the next one.
-    fn answer_waiting(&mut self, database: &mut Database, client: ClientId) {
+    pub(crate) fn answer_waiting(&mut self, database: &mut Database, client: ClientId) {
         while let Some(request) = self.client(client).lane.pop_read() {
             let state = self.client(client);
             if let (false, Some(session)) = (state.gone, state.session) {
@@ -602,7 +699,7 @@ impl Core {
         self.release_if_done(client);
     }
 
-    fn answer(
+    pub(crate) fn answer(
         &mut self,
         database: &mut Database,
         client: ClientId,
@@ -614,15 +711,7 @@ impl Core {
             session,
             auth: &self.settings.auth,
         };
-        let ClientRequest {
-            op, xid, received, ..
-        } = *request;
-        let answers = Answers {
-            op,
-            xid,
-            received,
-            write: false,
-        };
+        let answers = answers_to(request);
         self.effects.answer(client, answers, |out| {
             database.answer_and_watch(reader, request, out);
         });
@@ -632,6 +721,8 @@ impl Core {
     }
 
     fn disconnected(&mut self, database: &mut Database, client: ClientId) {
+        database.watches.remove_client(client);
+        database.identities.remove(&client);
         let Some(state) = self.clients.get_mut(&client) else {
             self.effects.release(client);
             return;
@@ -642,12 +733,10 @@ impl Core {
         {
             self.attached.remove(&session);
         }
-        database.watches.remove_client(client);
-        database.identities.remove(&client);
         self.release_if_done(client);
     }
 
-    fn release_if_done(&mut self, client: ClientId) {
+    pub(crate) fn release_if_done(&mut self, client: ClientId) {
         let state = self.client(client);
         if state.gone && !state.connecting && state.lane.is_empty() {
             self.clients.remove(&client);
@@ -655,80 +744,49 @@ impl Core {
         }
     }
 
-    fn timeout(&mut self, now: Now, database: &Database) {
-        for session in self.tracker.expire(now.monotonic_ms) {
-            let timeout_ms = self.tracker.timeout(session).unwrap_or_default();
-            tracing::info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
-            self.close_session(now, database, session, 0, None);
+    fn timeout(&mut self, now: Now, database: &Database, delivered: bool) {
+        if self.peer.poll_timeout() <= now.monotonic_ms {
+            let input = ox_zab::Input::Timeout { delivered };
+            self.peer.handle(now.monotonic_ms, input);
         }
-        while let Some(path) = self
-            .reaper
-            .poll(now.monotonic_ms, now.wall_ms, &database.tree)
-        {
-            self.collect(now, database, &path);
+        if let Stage::Leading(_) = &self.stage {
+            self.expire(now, database);
+            self.reap(now, database);
         }
     }
 
-    /// Deletes what the reaper found, if it is still to go.
-    fn collect(&mut self, now: Now, database: &Database, path: &str) {
-        let zxid = self.next_zxid();
-        let (session, time) = (SessionId::NONE, now.wall_ms);
-        let cx = Context {
-            tree: &database.tree,
-            zxid,
-            time,
-            session,
-            ids: &[],
-        };
-        self.prep.begin();
-        if let Some(txn) = self.prep.delete_container(cx, path) {
-            tracing::info!("Attempting to delete candidate container: {path}");
-            let header = TxnHeader {
-                client_id: session,
-                cxid: 0,
-                zxid,
-                time,
-                op: txn.op(),
-            };
-            self.hand_over(header, txn, None);
-        }
-    }
-
-    fn client(&mut self, client: ClientId) -> &mut Client {
+    pub(crate) fn client(&mut self, client: ClientId) -> &mut Client {
         self.clients
             .get_mut(&client)
             .expect("a connection is known until its release")
     }
-}
 
-fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, ErrorCode> {
-    match request {
-        Request::Create(create) => prep.create(cx, create),
-        Request::Delete(request) => prep.delete(cx, request),
-        Request::SetData(request) => prep.set_data(cx, request),
-        Request::SetAcl(request) => prep.set_acl(cx, request),
-        Request::Multi(ops) => Ok(prep.multi(cx, ops)),
-        Request::Reconfig(_) => Err(prep.reconfig()),
-        Request::CloseSession => Ok(prep.close_session(cx)),
-        Request::Exists(_)
-        | Request::GetData(_)
-        | Request::GetAcl(_)
-        | Request::GetChildren(_)
-        | Request::GetChildren2(_)
-        | Request::GetAllChildrenNumber(_)
-        | Request::GetEphemerals(_)
-        | Request::MultiRead(_)
-        | Request::Sync(_)
-        | Request::Ping
-        | Request::CheckWatches(_)
-        | Request::RemoveWatches(_)
-        | Request::SetWatches(_)
-        | Request::AddWatch(_)
-        | Request::WhoAmI => unreachable!("not a write: {request:?}"),
+    /// Hands a record that stands in `payload` to the quorum and to our own log.
+    pub(crate) fn broadcast(&mut self, now: Now, record: TxnRecord, origin: Option<Origin>) {
+        let zxid = record.header.zxid;
+        let shared = match self.peer.is_alone() {
+            // Nobody else is sent it.
+            true => Bytes::new(),
+            false => Bytes::copy_from_slice(&self.payload),
+        };
+        self.peer.propose(now.monotonic_ms, zxid, shared);
+        self.effects.append(zxid, &self.payload);
+        self.payload.shrink_to(Self::KEPT_CAPACITY);
+        self.pending.push_back(Pending { record, origin });
     }
 }
 
-fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
+/// What goes back with the answer to a request.
+pub(crate) fn answers_to(request: &ClientRequest) -> Answers {
+    Answers {
+        op: request.op,
+        xid: request.xid,
+        received: request.received,
+        write: request.work.is_write(),
+    }
+}
+
+pub(crate) fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
     let start = start_frame(out);
     response.encode(out);
     end_frame(out, start);

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
 use ox_session::ClientId;
+use ox_zab::Role;
 
 use crate::reply;
 
@@ -52,6 +53,15 @@ pub enum Output<'a> {
         /// The connection.
         client: ClientId,
     },
+    /// Something for the other members, or for the disk besides the log.
+    Peer(ox_zab::Output),
+    /// Clients are served from now on, in this role; or none are.
+    Role {
+        /// `None` while there is no leader.
+        role: Option<Role>,
+        /// The epoch of the leader.
+        epoch: u32,
+    },
 }
 
 /// The request to which frames are the answer.
@@ -89,6 +99,11 @@ enum Step {
     },
     Release {
         client: ClientId,
+    },
+    Peer(ox_zab::Output),
+    Role {
+        role: Option<Role>,
+        epoch: u32,
     },
 }
 
@@ -140,6 +155,8 @@ impl Effects {
             },
             Step::Close { client } => Output::Close { client },
             Step::Release { client } => Output::Release { client },
+            Step::Peer(output) => Output::Peer(output),
+            Step::Role { role, epoch } => Output::Role { role, epoch },
         })
     }
 
@@ -216,6 +233,14 @@ impl Effects {
 
     pub(crate) fn release(&mut self, client: ClientId) {
         self.steps.push_back(Step::Release { client });
+    }
+
+    pub(crate) fn peer(&mut self, output: ox_zab::Output) {
+        self.steps.push_back(Step::Peer(output));
+    }
+
+    pub(crate) fn role(&mut self, role: Option<Role>, epoch: u32) {
+        self.steps.push_back(Step::Role { role, epoch });
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {

@@ -11,6 +11,8 @@ mod core;
 mod database;
 mod events;
 mod lane;
+mod leading;
+mod learning;
 mod pending;
 mod prep;
 mod read;
@@ -20,7 +22,7 @@ mod request;
 mod settings;
 
 pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
-pub use core::{Answers, Core, Input, Now, Output};
+pub use core::{Answers, Core, Input, Now, Output, State};
 pub use database::{Database, DigestLog};
 pub use read::Reader;
 pub use request::{ClientRequest, Refusal, Work};

@@ -19,6 +19,7 @@ use ox_replica::{
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
+use ox_zab::{Peer, ZabSettings};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
     extended_types: true,
@@ -77,12 +78,21 @@ impl Server {
     /// Begins on a tree that is there, with sessions of this timeout.
     pub(crate) fn on(tree: DataTree, settings: Settings, sessions: &[(SessionId, i32)]) -> Self {
         let sessions = sessions.iter().copied().collect();
-        let database = Database::new(tree, sessions, DigestLog::default(), SEED);
+        let mut database = Database::new(tree, sessions, DigestLog::default(), SEED);
         let now = Now {
             monotonic_ms: 0,
             wall_ms: 1_700_000_000_000,
         };
-        let core = Core::new(settings, &database, SEED, now);
+        let zab = ZabSettings {
+            own: settings.server,
+            tick_ms: settings.tick_ms,
+            init_limit: 10,
+            sync_limit: 5,
+            force_snapshot_sync: false,
+            max_record: settings.max_record,
+        };
+        let peer = Peer::alone(zab, database.tree.last_zxid());
+        let core = Core::new(settings, peer, &mut database, SEED, now);
         let mut server = Self {
             core,
             database,
@@ -158,6 +168,7 @@ impl Server {
                     ids: Arc::clone(&ids),
                     received: 0,
                     size: 0,
+                    body: None,
                 }
             })
             .collect();
@@ -212,7 +223,7 @@ impl Server {
         while self.core.poll_timeout() <= end {
             let by = self.core.poll_timeout().max(self.now.monotonic_ms) - self.now.monotonic_ms;
             self.go_on(by);
-            self.handle(Input::Timeout);
+            self.handle(Input::Timeout { delivered: true });
         }
         self.go_on(end - self.now.monotonic_ms);
     }
@@ -269,6 +280,8 @@ impl Server {
                     self.taken.remove(&client);
                     self.said.push(format!("{}: release", client.0));
                 }
+                Output::Role { .. } => {}
+                Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
             }
         }
     }

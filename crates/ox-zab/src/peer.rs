@@ -1,0 +1,571 @@
+//! A member of an ensemble: which role it has, and what outlives the roles.
+//!
+//! Invariants: a role begins only when everything that was handed to the disk is durable, so what
+//! a vote or an introduction says cannot be taken back by a power cut; a database that was half
+//! replaced is read anew before that (ZOOKEEPER-3642). What a role leaves in the log and has not
+//! committed stays part of the history (ZOOKEEPER-2845). Source: `QuorumPeer.java`; quorum.md 3.6
+//! and 3.7.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ox_proto::{
+    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ServerId, Zxid,
+};
+
+use crate::context::{Context, Epochs};
+use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
+use crate::event::{DiskDone, DiskRequest, Input, LinkId, Output};
+use crate::history::History;
+use crate::leader::Leader;
+use crate::learner::{Learner, Leave};
+use crate::settings::ZabSettings;
+
+/// Connections that may wait until it is known whether we lead, and packets of each.
+const MAX_EARLY: usize = 32;
+const MAX_EARLY_PACKETS: usize = 4;
+
+/// What a member starts with.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// Whether this server is a participant or an observer.
+    pub role: MemberRole,
+    /// Who belongs to the ensemble.
+    pub config: Arc<EnsembleConfig>,
+    /// What the disk says.
+    pub epochs: Epochs,
+    /// How long elections wait for what.
+    pub timing: ElectionTiming,
+}
+
+/// One member.
+#[derive(Debug)]
+pub struct Peer {
+    settings: ZabSettings,
+    config: Arc<EnsembleConfig>,
+    role: MemberRole,
+    epochs: Epochs,
+    history: History,
+    election: Election,
+    state: State,
+    /// The election knows that the epoch of this role has begun.
+    is_established: bool,
+    /// Requests that the disk has not answered.
+    disk_requests: usize,
+    /// A state that was sent whole has taken the place of the database, and not that of the disk.
+    half_replaced: bool,
+    /// Connections to our quorum port from before we knew whether we lead, with what they said.
+    early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It is alone, and leads without anybody's consent.
+    Alone(Box<Leader>),
+    /// It elects as soon as the disk is done.
+    Waiting,
+    /// It elects.
+    Looking,
+    Leading(Box<Leader>),
+    Learning(Box<Learner>),
+}
+
+impl Peer {
+    /// A member of an ensemble whose log is `history`.
+    pub fn member(settings: ZabSettings, membership: Membership, history: History) -> Self {
+        let Membership {
+            role,
+            config,
+            epochs,
+            timing,
+        } = membership;
+        let election = Election::new(ElectionSettings {
+            server: settings.own,
+            role,
+            committed: Arc::clone(&config),
+            last_seen: Arc::clone(&config),
+            reconfig_enabled: false,
+            timing,
+        });
+        Self {
+            settings,
+            config,
+            role,
+            epochs,
+            history,
+            election,
+            state: State::Waiting,
+            is_established: false,
+            disk_requests: 0,
+            half_replaced: false,
+            early: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A server that is alone, whose log ends at `last`: an ensemble of one without elections and
+    /// epochs.
+    pub fn alone(settings: ZabSettings, last: Zxid) -> Self {
+        let own = settings.own;
+        let itself = Member {
+            role: MemberRole::Participant,
+            addresses: Vec::new(),
+            client: None,
+        };
+        let config = EnsembleConfig {
+            members: [(own, itself)].into(),
+            ..EnsembleConfig::default()
+        };
+        let epochs = Epochs {
+            accepted: last.epoch(),
+            current: Some(last.epoch()),
+        };
+        let membership = Membership {
+            role: MemberRole::Participant,
+            config: Arc::new(config),
+            epochs,
+            timing: ElectionTiming::default(),
+        };
+        let mut peer = Self::member(settings, membership, History::new(last, 0));
+        peer.is_established = true;
+        let leader = Leader::alone(own, Arc::clone(&peer.config), last);
+        peer.state = State::Alone(Box::new(leader));
+        peer
+    }
+
+    /// Begins: a member elects, a server that is alone serves.
+    pub fn start(&mut self, now: i64) {
+        match self.state {
+            State::Alone(_) => self.outputs.push_back(Output::Serve {
+                role: crate::Role::Leading,
+                epoch: self.history.last().epoch(),
+            }),
+            _ => self.look_if_ready(now),
+        }
+    }
+
+    /// Takes one event in. `now` is in monotonic milliseconds.
+    pub fn handle(&mut self, now: i64, input: Input) {
+        match input {
+            Input::Notification { from, notification } => {
+                self.election.handle(now, from, &notification);
+                self.after_election(now);
+            }
+            Input::Silenced { server } => {
+                self.election.closed(now, server);
+                self.after_election(now);
+            }
+            Input::Accepted { link } => self.accepted(now, link),
+            Input::Dialed { server, link } => self.dialed(now, server, link),
+            Input::Closed { link } => self.closed(now, link),
+            Input::Received { link, packet } => self.received(now, link, packet),
+            Input::Replaced { link } => self.replaced(now, link),
+            Input::Flushed(zxid) => self.flushed(now, zxid),
+            Input::Done(done) => self.done(now, done),
+            Input::Found { link, found } => {
+                self.with_leader(now, |leader, cx| leader.found(cx, link, found));
+            }
+            Input::Timeout { delivered } => self.timeout(now, delivered),
+        }
+    }
+
+    /// The next effect, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due, in monotonic milliseconds.
+    pub fn poll_timeout(&self) -> i64 {
+        match &self.state {
+            State::Alone(_) | State::Waiting | State::Learning(_) => i64::MAX,
+            State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
+            State::Leading(leader) => leader.poll_timeout(),
+        }
+    }
+
+    /// Whether this server is an ensemble of one without elections and epochs.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.state, State::Alone(_))
+    }
+
+    /// What this server is doing.
+    pub fn state(&self) -> PeerState {
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => PeerState::Leading,
+            State::Waiting | State::Looking => PeerState::Looking,
+            State::Learning(_) => match self.role {
+                MemberRole::Participant => PeerState::Following,
+                MemberRole::Observer => PeerState::Observing,
+            },
+        }
+    }
+
+    /// Whom this server follows, if anybody, or itself.
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => Some(self.settings.own),
+            State::Waiting | State::Looking => None,
+            State::Learning(learner) => Some(learner.leader()),
+        }
+    }
+
+    /// The epochs on stable storage.
+    pub fn epochs(&self) -> Epochs {
+        self.epochs
+    }
+
+    /// What the log holds.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The learners that serve clients: who, and whether it follows rather than observes.
+    pub fn learners(&self) -> Vec<(ServerId, bool)> {
+        match &self.state {
+            State::Leading(leader) => leader.learners().collect(),
+            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => Vec::new(),
+        }
+    }
+
+    /// How many proposals wait for their commit.
+    pub fn outstanding(&self) -> usize {
+        match &self.state {
+            State::Alone(leader) | State::Leading(leader) => leader.outstanding(),
+            State::Learning(learner) => learner.outstanding(),
+            State::Waiting | State::Looking => 0,
+        }
+    }
+
+    /// The newest proposal of a leader.
+    pub fn last_proposed(&self) -> Zxid {
+        match &self.state {
+            State::Alone(leader) | State::Leading(leader) => leader.last_proposed(),
+            State::Waiting | State::Looking | State::Learning(_) => self.history.last(),
+        }
+    }
+
+    /// The zxid of the next proposal. `None` on who does not lead, and once the counter of this
+    /// epoch is spent; a server that is alone is free to go on in the next epoch.
+    pub fn next_zxid(&self) -> Option<Zxid> {
+        match &self.state {
+            State::Alone(leader) => leader
+                .next_zxid()
+                .or_else(|| leader.last_proposed().next_epoch()),
+            State::Leading(leader) => leader.next_zxid(),
+            State::Waiting | State::Looking | State::Learning(_) => None,
+        }
+    }
+
+    /// Broadcasts a transaction. The caller has it written to our own log.
+    pub fn propose(&mut self, now: i64, zxid: Zxid, payload: Bytes) {
+        self.history.append(zxid, Bytes::clone(&payload));
+        self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
+    }
+
+    /// The counter of this epoch is spent: a new one must begin.
+    pub fn roll_over(&mut self, now: i64) {
+        if let State::Leading(_) = self.state {
+            self.step_down(now, &crate::leader::StepDown::Rollover);
+        }
+    }
+
+    /// Sends a packet to the leader.
+    pub fn send_to_leader(&mut self, now: i64, packet: QuorumPacket) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Learning(learner) = state {
+            learner.send(&mut cx, packet);
+        }
+    }
+
+    /// Sends a packet to a learner that serves clients.
+    pub fn send_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Leading(leader) = state {
+            leader.send(&mut cx, link, packet);
+        }
+    }
+
+    fn parts(&mut self, now: i64) -> (&mut State, Context<'_>) {
+        let context = Context {
+            now,
+            settings: &self.settings,
+            config: &self.config,
+            epochs: self.epochs,
+            history: &mut self.history,
+            outputs: &mut self.outputs,
+            disk_requests: &mut self.disk_requests,
+        };
+        (&mut self.state, context)
+    }
+
+    fn with_leader(&mut self, now: i64, act: impl FnOnce(&mut Leader, &mut Context<'_>)) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Alone(leader) | State::Leading(leader) = state {
+            act(leader, &mut cx);
+        }
+        self.after_role();
+    }
+
+    /// Lets the learner act; if it cannot go on, the server elects again.
+    fn with_learner(
+        &mut self,
+        now: i64,
+        act: impl FnOnce(&mut Learner, &mut Context<'_>) -> Result<(), Leave>,
+    ) {
+        let (state, mut cx) = self.parts(now);
+        let State::Learning(learner) = state else {
+            return;
+        };
+        if let Err(reason) = act(learner, &mut cx) {
+            tracing::warn!(sid = learner.leader().0, "leaving the leader: {reason}");
+            let served = learner.is_serving();
+            learner.leave(&mut cx);
+            self.look_again(now, served);
+        } else {
+            self.after_role();
+        }
+    }
+
+    /// A leader that has been established, and a learner that is up to date, say so in their votes.
+    fn after_role(&mut self) {
+        if self.is_established {
+            return;
+        }
+        let epoch = match &self.state {
+            State::Leading(leader) if leader.is_serving() => leader.epoch(),
+            State::Learning(learner) if learner.is_serving() => learner.epoch(),
+            _ => return,
+        };
+        self.is_established = true;
+        self.election.established(epoch.into());
+    }
+
+    /// Goes on to elect once the disk is done.
+    fn look_again(&mut self, now: i64, served: bool) {
+        if served {
+            self.outputs.push_back(Output::Retire);
+        }
+        self.state = State::Waiting;
+        self.election.set_state(PeerState::Looking);
+        if self.half_replaced && self.disk_requests == 0 {
+            self.parts(now).1.disk(DiskRequest::Reload);
+        }
+        self.look_if_ready(now);
+    }
+
+    fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
+        let (state, mut cx) = self.parts(now);
+        let State::Leading(leader) = state else {
+            return;
+        };
+        tracing::warn!("not leading any more: {reason}");
+        let served = leader.is_serving();
+        leader.resign(&mut cx);
+        self.look_again(now, served);
+    }
+
+    fn look_if_ready(&mut self, now: i64) {
+        let is_quiet = self.disk_requests == 0
+            && !self.half_replaced
+            && self.history.flushed() == self.history.last();
+        if matches!(self.state, State::Waiting) && is_quiet {
+            tracing::info!(
+                zxid = %self.history.last(),
+                epoch = ?self.epochs.current,
+                "LOOKING",
+            );
+            self.state = State::Looking;
+            let (last, current) = (self.history.last(), self.epochs.current_code());
+            let last = match self.epochs.current {
+                Some(_) => last,
+                None => Zxid(-1),
+            };
+            self.election.look(now, last, current);
+            self.after_election(now);
+        }
+    }
+
+    /// Performs what the election wants done.
+    fn after_election(&mut self, now: i64) {
+        while let Some(output) = self.election.poll_output() {
+            match output {
+                ElectionOutput::Send { to, notification } => {
+                    self.outputs.push_back(Output::Notify { to, notification });
+                }
+                ElectionOutput::DialAll => self.outputs.push_back(Output::DialPeers),
+                ElectionOutput::Elected { leader, state, .. } => {
+                    self.elected(now, leader, state);
+                }
+                // Only with reconfiguration enabled.
+                ElectionOutput::AdoptConfig(_) => {}
+            }
+        }
+    }
+
+    fn elected(&mut self, now: i64, leader: ServerId, state: PeerState) {
+        let early = std::mem::take(&mut self.early);
+        self.is_established = false;
+        match state {
+            PeerState::Leading => {
+                tracing::info!("LEADING");
+                let (_, mut cx) = self.parts(now);
+                let leader = Leader::new(&mut cx);
+                self.state = State::Leading(Box::new(leader));
+                for (link, packets) in early {
+                    self.accepted(now, link);
+                    for packet in packets {
+                        self.received(now, link, packet);
+                    }
+                }
+            }
+            PeerState::Following | PeerState::Observing => {
+                let observes = state == PeerState::Observing;
+                let what = if observes { "OBSERVING" } else { "FOLLOWING" };
+                tracing::info!(sid = leader.0, "{what}");
+                let (_, mut cx) = self.parts(now);
+                for link in early.into_keys() {
+                    cx.close(link);
+                }
+                let learner = Learner::new(&mut cx, leader, observes);
+                self.state = State::Learning(Box::new(learner));
+            }
+            PeerState::Looking => unreachable!("an election ends in a role"),
+        }
+    }
+
+    fn accepted(&mut self, now: i64, link: LinkId) {
+        match &mut self.state {
+            State::Leading(_) => self.with_leader(now, |leader, cx| leader.accepted(cx, link)),
+            // It may know already that we lead.
+            State::Waiting | State::Looking if self.early.len() < MAX_EARLY => {
+                self.early.insert(link, Vec::new());
+            }
+            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {
+                self.parts(now).1.close(link);
+            }
+        }
+    }
+
+    fn dialed(&mut self, now: i64, server: ServerId, link: Option<LinkId>) {
+        let is_wanted = matches!(&self.state, State::Learning(learner)
+            if learner.leader() == server && learner.awaits_connection());
+        if is_wanted {
+            self.with_learner(now, |learner, cx| learner.dialed(cx, link));
+        } else if let Some(link) = link {
+            self.parts(now).1.close(link);
+        }
+    }
+
+    fn closed(&mut self, now: i64, link: LinkId) {
+        self.early.remove(&link);
+        match &self.state {
+            State::Leading(_) => self.with_leader(now, |leader, cx| leader.closed(cx, link)),
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |_, _| Err(Leave::Lost));
+            }
+            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {}
+        }
+    }
+
+    fn received(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        match &mut self.state {
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.received(cx, link, packet));
+            }
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |learner, cx| learner.received(cx, packet));
+            }
+            State::Waiting | State::Looking => {
+                let is_first = packet.r#type == PacketType::FollowerInfo
+                    || packet.r#type == PacketType::ObserverInfo;
+                match self.early.get_mut(&link) {
+                    Some(early) if early.len() < MAX_EARLY_PACKETS && is_first => {
+                        early.push(packet);
+                    }
+                    Some(_) => {
+                        self.early.remove(&link);
+                        self.parts(now).1.close(link);
+                    }
+                    None => {}
+                }
+            }
+            State::Alone(_) | State::Learning(_) => {}
+        }
+    }
+
+    fn replaced(&mut self, now: i64, link: LinkId) {
+        self.half_replaced = true;
+        match &self.state {
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |learner, cx| learner.replaced(cx));
+            }
+            // It came too late: the disk knows what this server is.
+            State::Alone(_)
+            | State::Waiting
+            | State::Looking
+            | State::Leading(_)
+            | State::Learning(_) => self.look_again(now, false),
+        }
+    }
+
+    fn flushed(&mut self, now: i64, zxid: Zxid) {
+        self.history.flush(zxid);
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.flushed(cx, zxid));
+            }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.flushed(cx);
+                Ok(())
+            }),
+            State::Waiting => self.look_if_ready(now),
+            State::Looking => {}
+        }
+    }
+
+    fn done(&mut self, now: i64, done: DiskDone) {
+        self.disk_requests = self.disk_requests.saturating_sub(1);
+        match done {
+            DiskDone::EpochAccepted(epoch) => {
+                self.epochs.accepted = self.epochs.accepted.max(epoch);
+            }
+            DiskDone::EpochAnnounced(_) => {}
+            DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
+            DiskDone::Truncated { last } => self.history.truncate(last),
+            DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
+                self.half_replaced = false;
+                self.history.restart(last);
+            }
+        }
+        match &self.state {
+            State::Leading(_) => self.with_leader(now, |leader, cx| leader.done(cx, done)),
+            State::Learning(_) => self.with_learner(now, |learner, cx| learner.done(cx, done)),
+            State::Waiting => {
+                if self.half_replaced && self.disk_requests == 0 {
+                    self.parts(now).1.disk(DiskRequest::Reload);
+                }
+                self.look_if_ready(now);
+            }
+            State::Alone(_) | State::Looking => {}
+        }
+    }
+
+    fn timeout(&mut self, now: i64, delivered: bool) {
+        match &self.state {
+            State::Looking => {
+                self.election.timeout(now, delivered);
+                self.after_election(now);
+            }
+            State::Leading(_) => {
+                let mut outcome = Ok(());
+                self.with_leader(now, |leader, cx| outcome = leader.timeout(cx));
+                if let Err(reason) = outcome {
+                    self.step_down(now, &reason);
+                }
+            }
+            State::Alone(_) | State::Waiting | State::Learning(_) => {}
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What an operator has decided about an ensemble's timing and synchronization.
+
+use ox_proto::ServerId;
+
+/// The settings of a member, checked.
+#[derive(Clone, Debug)]
+pub struct ZabSettings {
+    /// This server.
+    pub own: ServerId,
+    /// Milliseconds in a tick.
+    pub tick_ms: i64,
+    /// Ticks within which a learner must be synchronized, and each step to a new epoch done.
+    pub init_limit: i64,
+    /// Ticks after which a silent server counts as gone.
+    pub sync_limit: i64,
+    /// Always send the whole state (`zookeeper.forceSnapshotSync`).
+    pub force_snapshot_sync: bool,
+    /// The longest string or buffer within a transaction that is believed, in bytes.
+    pub max_record: usize,
+}
+
+impl ZabSettings {
+    /// `initLimit`, in milliseconds.
+    pub(crate) fn init_ms(&self) -> i64 {
+        self.tick_ms.saturating_mul(self.init_limit)
+    }
+
+    /// `syncLimit`, in milliseconds.
+    pub(crate) fn sync_ms(&self) -> i64 {
+        self.tick_ms.saturating_mul(self.sync_limit)
+    }
+}
