@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ox_proto::properties;
-
+use super::file;
 use super::problem::{Origin, Warning};
 use super::reader::{Place, Reader, Setting};
 
@@ -165,52 +164,21 @@ fn member_lines(reader: &mut Reader) -> BTreeMap<String, Setting> {
 }
 
 fn dynamic_lines(reader: &mut Reader, path: &Path, origin: Origin) -> BTreeMap<String, Setting> {
-    let mut lines = BTreeMap::new();
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let reason = format!("Error processing {}: {error}", path.display());
-            reader.problem(
-                origin,
-                "dynamicConfigFile",
-                reason,
-                "a file that can be read",
-            );
-            return lines;
+    let mut lines = file::read(reader, path, origin, "dynamicConfigFile").unwrap_or_default();
+    lines.retain(|key, Setting { origin, .. }| {
+        if is_member_key(key) {
+            return true;
         }
-    };
-    let properties = properties::parse(&bytes);
-    for line in properties.malformed {
-        let at = Origin::Line(path.to_owned(), line);
-        reader.problem(
-            at,
-            "",
-            "Malformed \\uxxxx encoding.",
-            "four hex digits after \\u",
-        );
-    }
-    for entry in properties.entries {
-        let at = Origin::Line(path.to_owned(), entry.line);
-        if entry.key == "version" {
-            reader.problem(
-                at,
-                "version",
-                "dynamic file shouldn't have version inside",
-                "",
-            );
-        } else if is_member_key(&entry.key) {
-            lines.insert(
-                entry.key,
-                Setting {
-                    value: entry.value,
-                    origin: at,
-                },
-            );
-        } else {
-            let reason = format!("Unrecognised parameter: {}", entry.key);
-            reader.problem(at, &entry.key, reason, "server.N, group.N, weight.N");
-        }
-    }
+        let (reason, allowed) = match key.as_str() {
+            "version" => ("dynamic file shouldn't have version inside".to_owned(), ""),
+            _ => {
+                let reason = format!("Unrecognised parameter: {key}");
+                (reason, "server.N, group.N, weight.N")
+            }
+        };
+        reader.problem(origin.clone(), key, reason, allowed);
+        false
+    });
     lines
 }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 mod ensemble;
+mod file;
 mod flags;
 mod keys;
 mod problem;
@@ -25,8 +26,6 @@ pub use sections::{
     AuthSettings, ContainerSettings, FourLetterWords, LimitSettings, LogSettings, QuotaSettings,
     SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
 };
-
-use ox_proto::properties;
 
 use ensemble::ClientEndpoint;
 use reader::{Place, Reader, Setting};
@@ -304,55 +303,10 @@ impl Basics {
 }
 
 fn read_file(path: &Path, flags: BTreeMap<String, Setting>) -> Reader {
-    let whole = Origin::File(path.to_owned());
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let mut reader = Reader::new(whole.clone(), BTreeMap::new(), flags);
-            let reason = format!("Error processing {}: {error}", path.display());
-            reader.problem(whole, "", reason, "a file that can be read");
-            return reader;
-        }
-    };
-    let parsed = properties::parse(&bytes);
-    let mut file: BTreeMap<String, Setting> = BTreeMap::new();
-    let mut repeated = Vec::new();
-    for properties::Entry { line, key, value } in parsed.entries {
-        let origin = Origin::Line(path.to_owned(), line);
-        if let Some(earlier) = file.insert(
-            key.clone(),
-            Setting {
-                value,
-                origin: origin.clone(),
-            },
-        ) {
-            repeated.push((origin, key, earlier.origin));
-        }
-    }
-    let mut reader = Reader::new(whole, file, flags);
-    for (origin, key, earlier) in repeated {
-        reader.warn(
-            origin,
-            &key,
-            format!("given before in {earlier}, this one counts"),
-        );
-    }
-    for line in parsed.malformed {
-        let origin = Origin::Line(path.to_owned(), line);
-        reader.problem(
-            origin,
-            "",
-            "Malformed \\uxxxx encoding.",
-            "four hex digits after \\u",
-        );
-    }
-    if let Some(line) = parsed.utf8_line {
-        let origin = Origin::Line(path.to_owned(), line);
-        reader.warn(
-            origin,
-            "",
-            "read as UTF-8; Java reads ISO-8859-1, write \\uXXXX for both",
-        );
+    let mut reader = Reader::new(Origin::File(path.to_owned()), BTreeMap::new(), flags);
+    let origin = reader.whole.clone();
+    if let Some(settings) = file::read(&mut reader, path, origin, "") {
+        reader.set_file(settings);
     }
     reader
 }

@@ -55,6 +55,11 @@ impl Reader {
         }
     }
 
+    /// Gives the reader the settings of its file.
+    pub(super) fn set_file(&mut self, settings: BTreeMap<String, Setting>) {
+        self.file = settings;
+    }
+
     pub(super) fn file(&self) -> &BTreeMap<String, Setting> {
         &self.file
     }
