@@ -32,6 +32,8 @@ pub(super) struct Reader {
     flags: BTreeMap<String, Setting>,
     /// Stands for a key that is not there.
     pub(super) whole: Origin,
+    /// Whether the settings are those of an ensemble's member.
+    pub(super) in_ensemble: bool,
     /// Every key that was asked for.
     pub(super) known: BTreeMap<&'static str, Place>,
     pub(super) problems: Vec<Problem>,
@@ -49,6 +51,7 @@ impl Reader {
             file,
             flags,
             whole,
+            in_ensemble: false,
             known,
             problems: Vec::new(),
             warnings: Vec::new(),
