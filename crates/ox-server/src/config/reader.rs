@@ -182,6 +182,16 @@ impl Reader {
         })
     }
 
+    /// A boolean that the parser takes from the file, and others from the property map.
+    pub(super) fn boolean_or_property(&mut self, key: &'static str, default: bool) -> bool {
+        if !self.file.contains_key(key) {
+            return self.property_boolean(key, default);
+        }
+        let found = self.boolean(key, default);
+        self.known.insert(key, Place::Property);
+        found
+    }
+
     /// Whether `key` is exactly `word`.
     pub(super) fn is_word(&mut self, key: &'static str, word: &str) -> bool {
         self.text(key, Place::Property)

@@ -159,7 +159,7 @@ fn lines(reader: &mut Reader) -> (BTreeMap<String, Setting>, i64) {
         .map(|(key, setting)| (key.clone(), setting.clone()))
         .collect();
     let Some(Setting { value, origin }) = reader.text("dynamicConfigFile", Place::File) else {
-        return (lines, 0);
+        return (lines, static_version(reader));
     };
     for (key, setting) in lines {
         let reason = format!("parameter: {key} must be in a separate dynamic config file");
@@ -170,6 +170,19 @@ fn lines(reader: &mut Reader) -> (BTreeMap<String, Setting>, i64) {
         dynamic_lines(reader, &PathBuf::from(value), origin),
         version,
     )
+}
+
+/// A line of the static file that no writer of such files makes, but Java heeds.
+fn static_version(reader: &mut Reader) -> i64 {
+    let key = "version";
+    let Some(Setting { value, origin }) = reader.text(key, Place::File) else {
+        return 0;
+    };
+    i64::from_str_radix(&value, 16).unwrap_or_else(|_| {
+        let reason = format!("For input string: \"{value}\" under radix 16");
+        reader.problem(origin, key, reason, "a zxid in hex, without 0x");
+        0
+    })
 }
 
 /// The version stands behind the last dot of a dynamic file's name, in hex: 0 if there is none.

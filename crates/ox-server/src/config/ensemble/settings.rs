@@ -289,7 +289,7 @@ impl LocalSessions {
 
 /// In Java the line in the file alone does not do; here either place does.
 fn several_addresses(reader: &mut Reader) -> bool {
-    reader.property_boolean("multiAddress.enabled", false)
+    reader.boolean_or_property("multiAddress.enabled", false)
 }
 
 fn ticks(reader: &mut Reader, key: &'static str, tick: Duration) -> Ticks {

@@ -569,6 +569,13 @@ fn several_addresses_of_a_member_are_read_if_they_are_allowed() {
     );
     let fourth = &member(&start).members.members[&ServerId(4)];
     assert_eq!(fourth.to_string(), "127.0.0.1:7:8|127.0.0.2:7:8:observer");
+    check_refused(
+        &three(1, "multiAddress.enabled=yes"),
+        &[
+            "zoo.cfg:7: multiAddress.enabled: Invalid option yes for multiAddress.enabled. Choose \
+         'true' or 'false.' (allowed: true, false)",
+        ],
+    );
 }
 
 #[test]
@@ -583,6 +590,18 @@ fn a_dynamic_file_has_its_version_in_its_name() {
     };
     assert_eq!(version("zoo.cfg.dynamic.10000000a"), 0x1_0000_000a);
     assert_eq!(version("zoo.cfg.dynamic"), 0);
+}
+
+#[test]
+fn a_version_in_the_static_file_counts() {
+    assert_eq!(member(&three(1, "version=1a")).members.version, 0x1a);
+    check_refused(
+        &three(1, "version=0x1a"),
+        &[
+            "zoo.cfg:7: version: For input string: \"0x1a\" under radix 16 (allowed: a zxid in hex, \
+         without 0x)",
+        ],
+    );
 }
 
 #[test]
