@@ -496,6 +496,17 @@ fn one_participant_is_an_ensemble_if_it_may_not_stand_alone() {
 }
 
 #[test]
+fn two_participants_are_an_ensemble_that_tolerates_nothing() {
+    let text = "initLimit=5\nsyncLimit=2\nserver.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4";
+    let start = file(text).and("myid", "2");
+    assert_eq!(member(&start).id, ServerId(2));
+    check_warned(
+        &start,
+        &["zoo.cfg: No server failure will be tolerated. You need at least 3 servers."],
+    );
+}
+
+#[test]
 fn an_even_number_of_voters_is_warned_of() {
     let fourth = "server.4=127.0.0.1:7:8";
     check_warned(
