@@ -24,6 +24,10 @@ build: ## builds the server, optimized
 run: build ## builds and serves on port 2181 with ./data
 	exec $(BINARY) serve
 
+.PHONY: ensemble
+ensemble: build ## builds and runs three servers on ports 2181 to 2183 with ./data/ensemble
+	exec bin/ensemble.sh
+
 .PHONY: fetch
 fetch: ## fetches what the tests drive: Apache ZooKeeper, kazoo, the C client
 	compat-tests/fetch.sh

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::ServerId;
+use crate::{Endpoint, ServerId};
 
 mod parse;
 #[cfg(test)]
@@ -34,6 +34,18 @@ pub struct PeerAddress {
     pub quorum_port: u16,
     /// Where votes go.
     pub election_port: u16,
+}
+
+impl PeerAddress {
+    /// Where learners connect.
+    pub fn quorum(&self) -> Endpoint {
+        Endpoint::new(self.host.clone(), self.quorum_port)
+    }
+
+    /// Where votes go.
+    pub fn election(&self) -> Endpoint {
+        Endpoint::new(self.host.clone(), self.election_port)
+    }
 }
 
 /// Where clients of a member connect, as its server line says.

@@ -9,6 +9,7 @@ mod data;
 mod ensemble;
 mod error;
 mod ids;
+mod initial;
 mod op;
 pub mod path;
 pub mod properties;
@@ -26,6 +27,7 @@ pub use ensemble::{
 };
 pub use error::ErrorCode;
 pub use ids::{ServerId, SessionId, Xid, Zxid};
+pub use initial::{Endpoint, InitialMessage, InitialMessageError, InitialProgress};
 pub use op::OpCode;
 pub use quorum::{LearnerInfo, Notification, PacketType, PeerState, QuorumPacket};
 pub use reply::{

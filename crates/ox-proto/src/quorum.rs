@@ -98,6 +98,9 @@ impl QuorumPacket {
     /// The zxid of packets that have none.
     pub const NO_ZXID: Zxid = Zxid(-1);
 
+    /// More identities than any client has; a packet with more is not taken.
+    pub const MAX_IDENTITIES: i32 = 1024;
+
     /// A packet without data and identities.
     pub fn bare(r#type: PacketType, zxid: Zxid) -> Self {
         Self {
@@ -133,17 +136,41 @@ impl QuorumPacket {
     }
 
     /// Takes the packet at the front of what has arrived: it, and how many bytes it took. `None`
-    /// if it is not whole yet; then at most `limit` and some bytes more are needed per field.
+    /// if it is not whole yet. `limit` is the most bytes that its data may have, and its
+    /// identities together; so less than three times as many need to be kept.
     ///
     /// # Errors
-    /// A length over `limit` or below -1.
+    /// A length over `limit` or below -1, or more than [`Self::MAX_IDENTITIES`].
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Option<(Self, usize)>, DecodeError> {
+        let length = match Self::measure(bytes, limit) {
+            Ok(length) => length,
+            Err(DecodeError::End) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut input = Decoder::new(&bytes[..length]).with_limit(limit);
+        Ok(Some((Self::decode(&mut input)?, length)))
+    }
+
+    /// The length of the packet at the front, found without taking any of it up: nothing is
+    /// allocated for a packet that is still on its way.
+    fn measure(bytes: &[u8], limit: usize) -> Result<usize, DecodeError> {
         let mut input = Decoder::new(bytes).with_limit(limit);
-        match Self::decode(&mut input) {
-            Ok(packet) => Ok(Some((packet, bytes.len() - input.remaining().len()))),
-            Err(DecodeError::End) => Ok(None),
-            Err(error) => Err(error),
+        input.int()?;
+        input.long()?;
+        input.slice()?;
+        let behind_data = input.remaining().len();
+        let identities = input.int()?;
+        if Self::MAX_IDENTITIES < identities {
+            return Err(DecodeError::Length(identities));
         }
+        for _ in 0..identities {
+            input.slice()?;
+            input.slice()?;
+            if limit < behind_data - input.remaining().len() {
+                return Err(DecodeError::Length(identities));
+            }
+        }
+        Ok(bytes.len() - input.remaining().len())
     }
 }
 
@@ -377,6 +404,26 @@ mod tests {
         let bytes = hex::decode("000000020000000100000001000003e9").unwrap();
         assert!(QuorumPacket::parse(&bytes, 1000).is_err());
         assert_eq!(QuorumPacket::parse(&bytes, 1001).unwrap(), None);
+    }
+
+    #[test]
+    fn identities_are_bounded_in_number_and_together() {
+        let mut packet = QuorumPacket::bare(PacketType::Request, QuorumPacket::NO_ZXID);
+        let encoded = |packet: &QuorumPacket| {
+            let mut bytes = Vec::new();
+            packet.encode(&mut bytes);
+            bytes
+        };
+        packet.authinfo = Some(vec![Id::new("", ""); 1025]);
+        let many = encoded(&packet);
+        assert!(QuorumPacket::parse(&many[..20], 1000).is_err());
+        packet.authinfo = Some(vec![Id::new("ip", "0123456789"); 51]);
+        let long = encoded(&packet);
+        assert!(QuorumPacket::parse(&long, 1000).is_err());
+        assert_eq!(
+            QuorumPacket::parse(&long, 1024).unwrap(),
+            Some((packet, long.len()))
+        );
     }
 
     #[test]

@@ -267,7 +267,7 @@ fn settings(shared: &Shared) -> Settings {
     let config = &shared.config;
     let containers = &config.containers;
     Settings {
-        server: STANDALONE,
+        server: config.ensemble.as_ref().map_or(STANDALONE, |own| own.id),
         tick_ms: millis(config.sessions.tick),
         min_session_timeout_ms: millis_int(config.sessions.min_timeout),
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),

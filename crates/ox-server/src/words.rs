@@ -10,9 +10,12 @@ use std::time::Duration;
 use ox_proto::SessionId;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{self, ConfReport, ConnectionReport, DirectorySizes, Report, Word};
+use crate::admin::{
+    self, ConfReport, ConnectionReport, DirectorySizes, MemberReport, Report, Word,
+};
 use crate::client::Client;
 use crate::clock::wall_ms;
+use crate::config::Ensemble;
 use crate::core_task::Message;
 use crate::shared::Shared;
 
@@ -111,6 +114,19 @@ fn conf(shared: &Shared) -> ConfReport {
         min_session_timeout: config.sessions.min_timeout,
         max_session_timeout: config.sessions.max_timeout,
         backlog: listen.and_then(|listen| listen.backlog),
+        member: config.ensemble.as_ref().map(member),
+    }
+}
+
+fn member(ensemble: &Ensemble) -> MemberReport {
+    let own = ensemble.members.members.get(&ensemble.id);
+    MemberReport {
+        id: ensemble.id,
+        init_limit: ensemble.settings.init_limit.count,
+        sync_limit: ensemble.settings.sync_limit.count,
+        addresses: own.map_or_else(Vec::new, |own| own.addresses.clone()),
+        role: ensemble.role,
+        membership: Some(ensemble.members.clone()),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
 use chrono::Utc;
-use ox_proto::{OpCode, SessionId, Zxid};
+use ox_proto::{EnsembleConfig, MemberRole, OpCode, PeerAddress, ServerId, SessionId, Zxid};
 use ox_server::admin::{metrics::Metrics, *};
 use ox_session::WatchCounts;
 use regex::Regex;
@@ -163,6 +163,7 @@ fn the_configuration_and_the_directories() {
         min_session_timeout: Duration::from_secs(4),
         max_session_timeout: Duration::from_secs(40),
         backlog: None,
+        member: None,
     };
     check("standalone.conf", &conf(&conf_report));
     check("standalone.dirs", &dirs(sizes));
@@ -173,6 +174,85 @@ fn the_configuration_and_the_directories() {
     });
     assert!(secure_only.starts_with("clientPort=-1\nsecureClientPort=-1\n"));
     assert!(secure_only.contains("\nclientPortListenBacklog=50\n"));
+}
+
+/// One of the servers of the captured ensembles, whose ports tell their ids.
+fn member(id: u16, observer: bool, membership: Option<&str>) -> ConfReport {
+    let size = if membership.is_some_and(|text| text.contains(";")) {
+        67_109_525
+    } else {
+        67_109_517
+    };
+    ConfReport {
+        client_port: Some(21_360 + id),
+        data_dir: "/var/lib/zookeeper/data/version-2".into(),
+        data_log_dir: "/var/lib/zookeeper/data/version-2".into(),
+        sizes: DirectorySizes {
+            data: size,
+            log: size,
+        },
+        tick: Duration::from_secs(2),
+        max_client_connections: 60,
+        min_session_timeout: Duration::from_secs(4),
+        max_session_timeout: Duration::from_secs(40),
+        backlog: None,
+        member: Some(MemberReport {
+            id: ServerId(id.into()),
+            init_limit: 10,
+            sync_limit: 5,
+            addresses: vec![PeerAddress {
+                host: "127.0.0.1".to_owned(),
+                quorum_port: 21_320 + id,
+                election_port: 21_330 + id,
+            }],
+            role: if observer {
+                MemberRole::Observer
+            } else {
+                MemberRole::Participant
+            },
+            membership: membership.map(|text| EnsembleConfig::parse(text).expect("a text")),
+        }),
+    }
+}
+
+#[test]
+fn the_configuration_of_a_member() {
+    let reconfigured = "server.1=127.0.0.1:21321:21331;127.0.0.1:21361\n\
+                        server.2=127.0.0.1:21322:21332;127.0.0.1:21362\n\
+                        server.3=127.0.0.1:21323:21333;127.0.0.1:21363\nversion=100000000";
+    let with_observer = "server.1=127.0.0.1:21321:21331\nserver.2=127.0.0.1:21322:21332\n\
+                         server.3=127.0.0.1:21323:21333\nserver.4=127.0.0.1:21324:21334:observer";
+    check(
+        "follower.conf",
+        &conf(&member(1, false, Some(reconfigured))),
+    );
+    check(
+        "leader_with_observer.conf",
+        &conf(&member(3, false, Some(with_observer))),
+    );
+    check(
+        "observer.conf",
+        &conf(&member(4, true, Some(with_observer))),
+    );
+    check("readonly.conf", &conf(&member(1, false, None)));
+}
+
+#[test]
+fn the_ports_of_several_addresses_are_each_told_once() {
+    let mut report = member(1, false, None);
+    let own = report.member.as_mut().expect("a member");
+    for (quorum_port, election_port) in [(21_321, 21_339), (21_320, 21_331)] {
+        own.addresses.push(PeerAddress {
+            host: "127.0.0.2".to_owned(),
+            quorum_port,
+            election_port,
+        });
+    }
+    let text = conf(&report);
+    assert!(
+        text.contains("\nelectionPort=21331|21339\nquorumPort=21320|21321\n"),
+        "{text}"
+    );
 }
 
 #[test]

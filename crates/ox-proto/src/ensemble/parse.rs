@@ -95,7 +95,7 @@ impl Member {
     /// The first part that is wrong.
     pub fn parse(server: ServerId, value: &str) -> Result<Self, MemberError> {
         let malformed = || MemberError::Form(value.to_owned());
-        let (servers, client) = match value.split(';').collect::<Vec<_>>()[..] {
+        let (servers, client) = match split(value, ';').collect::<Vec<_>>()[..] {
             [servers] => (servers, None),
             [servers, client] => (servers, Some(client)),
             _ => return Err(malformed()),
@@ -209,7 +209,7 @@ impl EnsembleConfig {
             self.members.insert(id, member);
         } else if key.starts_with("group") {
             let group = number(behind_dot(key))?;
-            let members = value.split(':').map(|id| number(id).map(ServerId));
+            let members = split(value, ':').map(|id| number(id).map(ServerId));
             let members = members.collect::<Result<_, _>>()?;
             self.groups.insert(group, members);
         } else if key.starts_with("weight") {
@@ -245,6 +245,11 @@ impl EnsembleConfig {
         }
         Ok(self)
     }
+}
+
+/// Splits as Java does: separators at the end make no empty parts.
+fn split(text: &str, separator: char) -> std::str::Split<'_, char> {
+    text.trim_end_matches(separator).split(separator)
 }
 
 /// What stands behind the first dot, or everything if there is none.

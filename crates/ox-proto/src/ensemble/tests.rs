@@ -57,6 +57,7 @@ fn a_server_line_is_written_in_its_canonical_form() {
         "[::1]:1:2:Participant;[fe80::1]:3",
         "[::1]:1:2:participant;[fe80::1]:3",
     );
+    check_member("a:1:2;", "a:1:2:participant");
     check_member("b:3:4|a:1:2:observer|b:3:4", "a:1:2|b:3:4:observer");
 }
 
@@ -83,7 +84,7 @@ fn a_wrong_server_line_is_refused_in_javas_words() {
     }
     check_member_error("a:x:2", "Address unresolved: a:x");
     check_member_error("a:1:65536", "Address unresolved: a:65536");
-    check_member_error("a:1:2;", "Address unresolved: 0.0.0.0:");
+    check_member_error("a:1:2; ", "Address unresolved: 0.0.0.0:");
     check_member_error(
         "a:1:1",
         "Client and election port must be different! Please update the configuration file on server.7",
@@ -135,6 +136,16 @@ fn a_text_is_read_as_java_reads_properties() {
         "server.1=c:1:2:participant\nserver.2=a:3:4:observer;0.0.0.0:5\nversion=ff"
     );
     assert_eq!(EnsembleConfig::parse(""), Ok(EnsembleConfig::default()));
+}
+
+#[test]
+fn separators_at_the_end_make_no_parts() {
+    let config = EnsembleConfig::parse("server.1=a:1:2;\ngroup.1=1:").unwrap();
+    assert_eq!(
+        config.to_string(),
+        "server.1=a:1:2:participant\ngroup.1=1\nweight.1=1\nversion=0"
+    );
+    check_error("group.1=", "For input string: \"\"");
 }
 
 #[test]

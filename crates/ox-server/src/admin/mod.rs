@@ -26,7 +26,7 @@ mod server;
 mod watches;
 mod word;
 
-pub use conf::{ConfReport, DirectorySizes, conf, dirs};
+pub use conf::{ConfReport, DirectorySizes, MemberReport, conf, dirs};
 pub use connections::{Answered, ConnectionReport, ConnectionStats, SessionReport, cons};
 pub use dump::{SessionDump, dump, hash};
 pub use environment::{Environment, envi};
