@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, IoFailure};
 use crate::format::{list, sync_dir};
-use crate::{segment, snapshot};
+use crate::{epoch, segment, snapshot};
 
 /// The generation of the format; part of every path.
 const VERSION: &str = "version-2";
@@ -168,7 +168,7 @@ fn find_prefix(dir: &Path, prefix: &str) -> io::Result<Option<PathBuf>> {
 }
 
 fn remove_temporary(dir: &Path) -> io::Result<()> {
-    let prefixes = [segment::TEMPORARY, snapshot::TEMPORARY];
+    let prefixes = [segment::TEMPORARY, snapshot::TEMPORARY, epoch::TEMPORARY];
     for (path, ()) in list(dir, |name| starts_with(name, &prefixes).then_some(()))? {
         fs::remove_file(path)?;
     }

@@ -10,6 +10,7 @@
 
 mod bound;
 mod dirs;
+mod epoch;
 mod error;
 mod format;
 mod log;
@@ -25,6 +26,7 @@ mod testing;
 mod zero_ahead;
 
 pub use dirs::{DataDirs, DirError, DirLock};
+pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
 pub use error::IoFailure;
 pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
