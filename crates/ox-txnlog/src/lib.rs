@@ -21,8 +21,10 @@ mod replay;
 mod scan;
 mod segment;
 mod snapshot;
+mod step;
 #[cfg(test)]
 mod testing;
+mod truncate;
 mod zero_ahead;
 
 pub use dirs::{DataDirs, DirError, DirLock};
@@ -37,6 +39,7 @@ pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
     SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,
 };
+pub use truncate::{TruncateError, Truncated, truncate};
 
 /// The error of what a caller does with records or images that are handed to it.
 pub type CallerError = Box<dyn std::error::Error + Send + Sync>;
