@@ -92,7 +92,8 @@ impl DataDirs {
         Ok(dirs)
     }
 
-    /// Takes the folders for this server, and clears away what a killed one was writing.
+    /// Takes the folders for this server, clears away what a killed one was writing, and completes
+    /// the install of a snapshot from a leader that it was at.
     pub fn lock(&self) -> Result<DirLock, DirError> {
         let mut files = Vec::new();
         for dir in self.each() {
@@ -113,6 +114,7 @@ impl DataDirs {
         for dir in self.each() {
             remove_temporary(dir).doing("remove temporary files in", dir)?;
         }
+        snapshot::complete_install(self)?;
         Ok(DirLock { _files: files })
     }
 

@@ -10,6 +10,7 @@
 //! Both sections behind the first seal may be missing in what others wrote; we write both. What is
 //! sealed is the stream before it is compressed. Source: storage.md 7.
 
+mod install;
 mod read;
 mod read_ahead;
 mod snappy;
@@ -26,6 +27,7 @@ use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, list, logs, parse_hex, parse_snapshot_name};
 use crate::{CallerError, DataDirs};
 
+pub(crate) use install::complete_install;
 pub(crate) use read::read_tail;
 pub use read::{ImageSink, SnapshotDigest, SnapshotTail, load_snapshot, verify_snapshot};
 pub use write::SnapshotWriter;
