@@ -10,6 +10,7 @@
 
 mod bound;
 mod dirs;
+mod epoch;
 mod error;
 mod format;
 mod log;
@@ -20,11 +21,14 @@ mod replay;
 mod scan;
 mod segment;
 mod snapshot;
+mod step;
 #[cfg(test)]
 mod testing;
+mod truncate;
 mod zero_ahead;
 
 pub use dirs::{DataDirs, DirError, DirLock};
+pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
 pub use error::IoFailure;
 pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
@@ -35,6 +39,7 @@ pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
     SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,
 };
+pub use truncate::{TruncateError, Truncated, truncate};
 
 /// The error of what a caller does with records or images that are handed to it.
 pub type CallerError = Box<dyn std::error::Error + Send + Sync>;
