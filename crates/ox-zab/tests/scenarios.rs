@@ -31,6 +31,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_late_follower_gets_what_it_lacks,
+    a_log_that_cannot_be_cut_is_replaced,
     a_state_that_has_come_in_vain_is_unread,
     a_tail_of_an_older_epoch_is_cut,
     a_tail_of_this_leader_is_kept,
@@ -38,8 +39,10 @@ scenarios! {
     an_observer_is_informed,
     first_formation_of_a_follower,
     first_formation_of_the_leader,
+    forced_snapshots_stop_at_the_learners_tail,
     the_leader_is_lost_before_it_is_established,
     the_leader_of_a_late_follower,
+    who_must_not_vote_gets_the_whole_state,
 }
 
 fn folder() -> PathBuf {
