@@ -40,6 +40,7 @@ scenarios! {
     first_formation_of_a_follower,
     first_formation_of_the_leader,
     forced_snapshots_stop_at_the_learners_tail,
+    no_cut_across_an_epoch_once_established,
     the_leader_is_lost_before_it_is_established,
     the_leader_of_a_late_follower,
     who_must_not_vote_gets_the_whole_state,

@@ -63,10 +63,14 @@ impl Leader {
             return Plan::Diff { from: last };
         }
         let (base, newest) = (cx.history.base(), cx.history.committed());
-        // A zxid with the counter 0 stands for no entry: its owner has begun an epoch.
-        let begins_epoch = last.counter() == 0;
+        if last < Zxid::ZERO {
+            return Plan::Snap; // It holds nothing that counts.
+        }
         if last > newest {
-            return match begins_epoch {
+            // A zxid with the counter 0 stands for no entry: its owner has begun an epoch. And of
+            // an epoch that we hold nothing of, it may hold only what a snapshot began with.
+            let is_foreign = last.epoch() > newest.epoch() && last <= processed;
+            return match last.counter() == 0 || is_foreign {
                 true => Plan::Snap,
                 false => Plan::Trunc { to: newest },
             };
