@@ -36,6 +36,7 @@ scenarios! {
     a_tail_of_an_older_epoch_is_cut,
     a_tail_of_this_leader_is_kept,
     a_whole_state_takes_the_place_of_all,
+    acks_of_an_earlier_connection_do_not_count,
     an_observer_is_informed,
     first_formation_of_a_follower,
     first_formation_of_the_leader,

@@ -215,6 +215,18 @@ impl Leader {
         }
     }
 
+    /// Ends the other connections of a server that is being synchronized. What is still on its way
+    /// by them may acknowledge records that it is now told to cut.
+    fn drop_earlier_links(&mut self, cx: &mut Context<'_>, link: LinkId, server: ServerId) {
+        let earlier = self.handlers.iter().filter(|&(&other, handler)| {
+            other != link && handler.server == server && handler.state != HandlerState::Connected
+        });
+        let earlier: Vec<_> = earlier.map(|(&other, _)| other).collect();
+        for other in earlier {
+            self.drop_link(cx, other, "it has connected again");
+        }
+    }
+
     /// Ends a connection from our side.
     fn drop_link(&mut self, cx: &mut Context<'_>, link: LinkId, reason: &str) {
         if let Some(handler) = self.handlers.get(&link) {
