@@ -324,9 +324,7 @@ impl Peer {
         };
         if let Err(reason) = act(learner, &mut cx) {
             tracing::warn!(sid = learner.leader().0, "leaving the leader: {reason}");
-            let served = learner.is_serving();
-            learner.leave(&mut cx);
-            self.look_again(now, served);
+            self.look_again(now);
         } else {
             self.after_role();
         }
@@ -346,8 +344,20 @@ impl Peer {
         self.election.established(epoch.into());
     }
 
-    /// Goes on to elect once the disk is done.
-    fn look_again(&mut self, now: i64, served: bool) {
+    /// Ends the role, and goes on to elect once the disk is done.
+    fn look_again(&mut self, now: i64) {
+        let (state, mut cx) = self.parts(now);
+        let served = match state {
+            State::Leading(leader) => {
+                leader.resign(&mut cx);
+                leader.is_serving()
+            }
+            State::Learning(learner) => {
+                learner.leave(&mut cx);
+                learner.is_serving()
+            }
+            State::Alone(_) | State::Waiting | State::Looking => false,
+        };
         if served {
             self.outputs.push_back(Output::Retire);
         }
@@ -360,14 +370,8 @@ impl Peer {
     }
 
     fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
-        let (state, mut cx) = self.parts(now);
-        let State::Leading(leader) = state else {
-            return;
-        };
         tracing::warn!("not leading any more: {reason}");
-        let served = leader.is_serving();
-        leader.resign(&mut cx);
-        self.look_again(now, served);
+        self.look_again(now);
     }
 
     fn look_if_ready(&mut self, now: i64) {
@@ -505,12 +509,12 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.replaced(cx));
             }
-            // It came too late: the disk knows what this server is.
+            // It came too late: the disk knows what this server is, whatever it does by now.
             State::Alone(_)
             | State::Waiting
             | State::Looking
             | State::Leading(_)
-            | State::Learning(_) => self.look_again(now, false),
+            | State::Learning(_) => self.look_again(now),
         }
     }
 

@@ -32,6 +32,7 @@ macro_rules! scenarios {
 scenarios! {
     a_late_follower_gets_what_it_lacks,
     a_log_that_cannot_be_cut_is_replaced,
+    a_state_that_comes_too_late_ends_any_role,
     a_state_that_has_come_in_vain_is_unread,
     a_tail_of_an_older_epoch_is_cut,
     a_tail_of_this_leader_is_kept,
