@@ -31,6 +31,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_late_follower_gets_what_it_lacks,
+    a_leader_of_an_impossible_epoch_is_left,
     a_log_that_cannot_be_cut_is_replaced,
     a_state_that_comes_too_late_ends_any_role,
     a_state_that_has_come_in_vain_is_unread,
@@ -39,10 +40,12 @@ scenarios! {
     a_whole_state_takes_the_place_of_all,
     acks_of_an_earlier_connection_do_not_count,
     an_observer_is_informed,
+    epochs_cannot_be_used_up,
     first_formation_of_a_follower,
     first_formation_of_the_leader,
     forced_snapshots_stop_at_the_learners_tail,
     no_cut_across_an_epoch_once_established,
+    strangers_change_nothing,
     the_leader_is_lost_before_it_is_established,
     the_leader_of_a_late_follower,
     who_must_not_vote_gets_the_whole_state,

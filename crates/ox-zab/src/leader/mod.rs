@@ -17,17 +17,15 @@ use bytes::Bytes;
 use ox_proto::{EnsembleConfig, LearnerInfo, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::broadcast::Broadcast;
-use crate::context::Context;
+use crate::context::{Context, Epochs};
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
 use crate::quorum::{Quorums, Tracker};
 use learner_handler::{Handler, HandlerState};
 
-/// How far an epoch that a learner reports may be ahead of all that is known: whoever reports more
-/// makes epochs up, and there are not many of them.
-const MAX_EPOCH_JUMP: u32 = 1 << 20;
-
-/// The last epoch whose zxids are not negative.
-const LAST_EPOCH: u32 = 0x7fff_ffff;
+/// How far an epoch that a learner reports may be ahead of our own: so many elections in a row have
+/// not failed while ours was the newest history. Whoever reports more makes
+/// epochs up, and there are not many of them.
+const MAX_EPOCH_JUMP: u32 = 1 << 16;
 
 /// Connections that have not said who they are.
 const MAX_STRANGERS: usize = 64;
@@ -296,7 +294,7 @@ impl Leader {
         }
         // Strangers have no say in which epoch it will be: they could use up all there are.
         if cx.config.members.contains_key(&info.server) {
-            if accepted > self.highest_accepted.saturating_add(MAX_EPOCH_JUMP) {
+            if accepted > cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP) {
                 return self.drop_link(cx, link, "its epoch cannot be");
             }
             self.highest_accepted = self.highest_accepted.max(accepted);
@@ -313,7 +311,7 @@ impl Leader {
             return;
         }
         let epoch = self.highest_accepted.saturating_add(1);
-        if epoch > LAST_EPOCH {
+        if epoch > Epochs::LAST {
             tracing::error!("no epoch is left after {:#x}", self.highest_accepted);
             return;
         }
@@ -345,7 +343,7 @@ impl Leader {
         let (PacketType::AckEpoch, Some(current)) = (packet.r#type, current) else {
             return self.drop_link(cx, link, "it has not acknowledged the epoch");
         };
-        let current = i64::from(i32::from_be_bytes(*current));
+        let current = i64::from(i32::from_be_bytes(*current)).max(-1);
         let last = packet.zxid;
         if self.stage != Stage::EpochAcks {
             return self.synchronize(cx, link, last);
