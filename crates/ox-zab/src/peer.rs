@@ -249,8 +249,8 @@ impl Peer {
         }
     }
 
-    /// The zxid of the next proposal. `None` on who does not lead, and once the counter of this
-    /// epoch is spent; a server that is alone is free to go on in the next epoch.
+    /// The zxid of the next proposal. `None` on who does not lead a quorum, and once the counter of
+    /// this epoch is spent; a server that is alone is free to go on in the next epoch.
     pub fn next_zxid(&self) -> Option<Zxid> {
         match &self.state {
             State::Alone(leader) => leader
@@ -262,7 +262,11 @@ impl Peer {
     }
 
     /// Broadcasts a transaction. The caller has it written to our own log.
+    ///
+    /// # Panics
+    /// If `zxid` is not the next.
     pub fn propose(&mut self, now: i64, zxid: Zxid, payload: Bytes) {
+        assert_eq!(Some(zxid), self.next_zxid(), "it may not be proposed");
         self.history.append(zxid, Bytes::clone(&payload));
         self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
     }

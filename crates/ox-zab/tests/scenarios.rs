@@ -45,6 +45,7 @@ scenarios! {
     first_formation_of_the_leader,
     forced_snapshots_stop_at_the_learners_tail,
     no_cut_across_an_epoch_once_established,
+    nothing_is_proposed_before_a_quorum_holds_the_history,
     strangers_change_nothing,
     the_leader_is_lost_before_it_is_established,
     the_leader_of_a_late_follower,

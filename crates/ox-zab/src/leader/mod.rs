@@ -23,8 +23,8 @@ use crate::quorum::{Quorums, Tracker};
 use learner_handler::{Handler, HandlerState};
 
 /// How far an epoch that a learner reports may be ahead of our own: so many elections in a row have
-/// not failed while ours was the newest history. Whoever reports more makes
-/// epochs up, and there are not many of them.
+/// not failed while ours was the newest history. Whoever reports more makes epochs up, and there
+/// are not many of them.
 const MAX_EPOCH_JUMP: u32 = 1 << 16;
 
 /// Connections that have not said who they are.
@@ -505,9 +505,11 @@ impl Leader {
         }
     }
 
-    /// The zxid of the next proposal; `None` once the counter of this epoch is spent.
+    /// The zxid of the next proposal; `None` before there may be one, and once the counter of this
+    /// epoch is spent.
     pub(crate) fn next_zxid(&self) -> Option<Zxid> {
-        self.broadcast.last_proposed().next()
+        let last = self.is_serving().then(|| self.broadcast.last_proposed());
+        last.and_then(Zxid::next)
     }
 
     /// Sends a proposal to all that follow. The caller has it written to our own log.
