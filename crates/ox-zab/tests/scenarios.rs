@@ -32,6 +32,7 @@ macro_rules! scenarios {
 scenarios! {
     a_late_follower_gets_what_it_lacks,
     a_leader_of_an_impossible_epoch_is_left,
+    a_learner_is_not_late_for_what_it_could_not_do,
     a_log_that_cannot_be_cut_is_replaced,
     a_state_that_comes_too_late_ends_any_role,
     a_state_that_has_come_in_vain_is_unread,

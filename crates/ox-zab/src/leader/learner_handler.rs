@@ -69,6 +69,15 @@ impl Handler {
         }
     }
 
+    /// Lets the learner serve clients, and takes out what was kept until then. What it can be
+    /// expected to say and to acknowledge, it can from now on.
+    pub(super) fn release(&mut self, now: i64) -> Vec<QuorumPacket> {
+        self.state = HandlerState::Serving;
+        self.heard = now;
+        self.unacknowledged_since = self.unacknowledged_since.map(|_| now);
+        std::mem::take(&mut self.held)
+    }
+
     pub(super) fn proposed(&mut self, zxid: Zxid, now: i64) {
         self.sent = zxid;
         self.unacknowledged_since.get_or_insert(now);

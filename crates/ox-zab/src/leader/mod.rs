@@ -481,8 +481,6 @@ impl Leader {
         }
         handler.state = HandlerState::AwaitsService;
         let (server, votes) = (handler.server, handler.votes);
-        let after_ms = cx.settings.sync_ms();
-        cx.output(Output::ReadTimeout { link, after_ms });
         if stage == Stage::Serving {
             self.release(cx, link);
         } else {
@@ -496,9 +494,11 @@ impl Leader {
     /// Lets a learner serve clients, and sends what was held back from it meanwhile.
     fn release(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let handler = self.handler(link);
-        handler.state = HandlerState::Serving;
-        let held = std::mem::take(&mut handler.held);
+        let held = handler.release(cx.now);
         tracing::info!(sid = handler.server.0, "a learner is up to date");
+        // It had nothing to say since it acknowledged NEWLEADER, however long others took for that.
+        let after_ms = cx.settings.sync_ms();
+        cx.output(Output::ReadTimeout { link, after_ms });
         cx.send_bare(link, PacketType::UpToDate, QuorumPacket::NO_ZXID);
         for packet in held {
             cx.send(link, packet);

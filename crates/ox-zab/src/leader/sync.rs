@@ -185,6 +185,9 @@ impl Leader {
         let handler = self.handler(link);
         handler.forwards = true;
         handler.state = HandlerState::AwaitsAck;
+        // It had nothing to say while others were elected and the disk was searched.
+        let after_ms = cx.settings.init_ms();
+        cx.output(Output::ReadTimeout { link, after_ms });
         let zxid = Zxid::new(self.epoch, 0);
         let config = cx.config.to_string();
         cx.send(
