@@ -51,6 +51,7 @@ scenarios! {
     the_leader_is_lost_before_it_is_established,
     the_leader_of_a_late_follower,
     who_must_not_vote_gets_the_whole_state,
+    who_says_nothing_gives_way,
 }
 
 fn folder() -> PathBuf {

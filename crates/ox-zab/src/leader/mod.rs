@@ -190,13 +190,13 @@ impl Leader {
     pub(crate) fn accepted(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let strangers = self
             .handlers
-            .values()
-            .filter(|handler| handler.state == HandlerState::Connected)
-            .count();
-        if strangers >= MAX_STRANGERS {
-            tracing::warn!("too many connections that do not say who they are");
-            cx.close(link);
-            return;
+            .iter()
+            .filter(|(_, handler)| handler.state == HandlerState::Connected);
+        // Learners speak at once, so it is not they whose place is taken.
+        if strangers.clone().count() >= MAX_STRANGERS
+            && let Some((&oldest, _)) = strangers.min_by_key(|(_, handler)| handler.heard)
+        {
+            self.drop_link(cx, oldest, "too many do not say who they are");
         }
         self.handlers.insert(link, Handler::new(cx.now));
         let after_ms = cx.settings.init_ms();
