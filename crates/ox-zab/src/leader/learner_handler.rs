@@ -93,6 +93,20 @@ impl Handler {
             && self.unacknowledged_since.is_some_and(|since| since < limit)
     }
 
+    /// True once it has accepted the new epoch.
+    pub(super) fn has_acked_epoch(&self) -> bool {
+        match self.state {
+            HandlerState::Connected | HandlerState::AwaitsEpoch | HandlerState::AwaitsEpochAck => {
+                false
+            }
+            HandlerState::AwaitsElection { .. }
+            | HandlerState::Searching { .. }
+            | HandlerState::AwaitsAck
+            | HandlerState::AwaitsService
+            | HandlerState::Serving => true,
+        }
+    }
+
     /// True once everything up to NEWLEADER is on its way.
     pub(super) fn has_history(&self) -> bool {
         self.is_synchronized() || self.state == HandlerState::AwaitsAck

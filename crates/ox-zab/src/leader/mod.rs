@@ -144,6 +144,12 @@ impl Leader {
         }
     }
 
+    /// Makes as if everything up to `last` had been proposed and committed.
+    #[cfg(test)]
+    pub(crate) fn go_on_behind(&mut self, last: Zxid) {
+        self.broadcast = Broadcast::new(self.own, self.quorums.clone(), last);
+    }
+
     pub(crate) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
     }
@@ -213,11 +219,12 @@ impl Leader {
         }
     }
 
-    /// Ends the other connections of a server that is being synchronized. What is still on its way
-    /// by them may acknowledge records that it is now told to cut.
-    fn drop_earlier_links(&mut self, cx: &mut Context<'_>, link: LinkId, server: ServerId) {
+    /// Ends the other connections of a server that is about to be synchronized. What is still on its
+    /// way by them may acknowledge records that it will be told to cut.
+    fn drop_earlier_links(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        let server = self.handler(link).server;
         let earlier = self.handlers.iter().filter(|&(&other, handler)| {
-            other != link && handler.server == server && handler.state != HandlerState::Connected
+            other != link && handler.server == server && handler.has_acked_epoch()
         });
         let earlier: Vec<_> = earlier.map(|(&other, _)| other).collect();
         for other in earlier {
@@ -345,6 +352,7 @@ impl Leader {
         };
         let current = i64::from(i32::from_be_bytes(*current)).max(-1);
         let last = packet.zxid;
+        self.drop_earlier_links(cx, link);
         if self.stage != Stage::EpochAcks {
             return self.synchronize(cx, link, last);
         }
