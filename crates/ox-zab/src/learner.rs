@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
 
 use crate::context::{Context, Epochs};
+use crate::election::Vote;
 use crate::event::{DiskDone, DiskRequest, LinkId, Output, Role};
 
 /// Bytes of packets that may wait for the disk.
@@ -80,6 +81,8 @@ struct Proposed {
 #[derive(Debug)]
 pub(crate) struct Learner {
     leader: ServerId,
+    /// Where the leader's log ended when it was elected.
+    leader_last: Zxid,
     observes: bool,
     link: Option<LinkId>,
     phase: Phase,
@@ -109,11 +112,14 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    /// Begins to follow or observe `leader`.
-    pub(crate) fn new(cx: &mut Context<'_>, leader: ServerId, observes: bool) -> Self {
-        cx.output(Output::Dial { server: leader });
+    /// Begins to follow or observe the leader of `vote`.
+    pub(crate) fn new(cx: &mut Context<'_>, vote: Vote, observes: bool) -> Self {
+        cx.output(Output::Dial {
+            server: vote.leader,
+        });
         Self {
-            leader,
+            leader: vote.leader,
+            leader_last: vote.zxid,
             observes,
             link: None,
             phase: Phase::Dialing,
@@ -266,11 +272,18 @@ impl Learner {
         self.phase = Phase::AwaitsSync;
         let current = i32::try_from(current).unwrap_or(-1);
         let data = Bytes::copy_from_slice(&current.to_be_bytes());
-        // Only what is on the disk is spoken of: elections wait for it too. Whoever holds nothing
-        // that counts is sent the whole state; an answer that counts always tells the truth.
-        let last = match cx.epochs.current.is_none() || cx.wants_state && current == -1 {
-            true => Zxid(-1),
-            false => cx.history.last(),
+        // Only what is on the disk is spoken of: elections wait for it too.
+        let last = cx.history.last();
+        let last = match cx.epochs.current {
+            None => Zxid(-1),
+            // It would want our log cut where that cannot be done. Whoever says that it has begun
+            // a later epoch is sent the whole state. In the comparison of histories that precedes
+            // it, this is no more than our own last zxid is: above this leader's in the same
+            // current epoch, and else without weight.
+            Some(_) if cx.wants_state && self.leader_last < last => {
+                Zxid::new(self.epoch.saturating_add(1), 0)
+            }
+            Some(_) => last,
         };
         self.send(
             cx,
