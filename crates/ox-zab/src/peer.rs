@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ox_proto::{
-    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ServerId, Zxid,
+    EnsembleConfig, Member, MemberRole, Notification, PacketType, PeerState, QuorumPacket,
+    ServerId, Zxid,
 };
 
 use crate::context::{Context, Epochs};
@@ -54,6 +55,9 @@ pub struct Peer {
     history: History,
     election: Election,
     state: State,
+    /// What voters have said last since this server began to elect: their state, whom they vote
+    /// for, and their round.
+    said: BTreeMap<ServerId, (PeerState, ServerId, i64)>,
     /// The election knows that the epoch of this role has begun.
     is_established: bool,
     /// Leaders in a row that were left without having served under them.
@@ -108,6 +112,7 @@ impl Peer {
             history,
             election,
             state: State::Waiting,
+            said: BTreeMap::new(),
             is_established: false,
             failures: 0,
             look_at: i64::MIN,
@@ -166,6 +171,8 @@ impl Peer {
             Input::Notification { from, notification } => {
                 self.election.handle(now, from, &notification);
                 self.after_election(now);
+                self.note_said(from, &notification);
+                self.step_down_if_abandoned(now);
             }
             Input::Silenced { server } => {
                 self.election.closed(now, server);
@@ -389,6 +396,31 @@ impl Peer {
         self.look_if_ready(now);
     }
 
+    fn note_said(&mut self, from: ServerId, notification: &Notification) {
+        if let Some(state) = notification.state.filter(|_| self.config.is_voter(from)) {
+            let said = (state, notification.leader, notification.election_epoch);
+            self.said.insert(from, said);
+        }
+    }
+
+    /// A leader that is not established waits for its voters for as long as initLimit. It need not
+    /// if they say that they elect again, or have another leader: without it, nobody would lead.
+    fn step_down_if_abandoned(&mut self, now: i64) {
+        let State::Leading(leader) = &self.state else {
+            return;
+        };
+        let own = self.settings.own;
+        let round = self.election.vote().map_or(0, |vote| vote.election_epoch);
+        let is_elsewhere = |voter: &ServerId| match self.said.get(voter) {
+            Some((PeerState::Looking, _, its_round)) => round < *its_round,
+            Some((PeerState::Following | PeerState::Leading, its_leader, _)) => *its_leader != own,
+            Some((PeerState::Observing, ..)) | None => false,
+        };
+        if !leader.is_serving() && !leader.may_be_established(is_elsewhere) {
+            self.step_down(now, &crate::leader::StepDown::Abandoned);
+        }
+    }
+
     fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
         tracing::warn!("not leading any more: {reason}");
         self.look_again(now);
@@ -414,6 +446,7 @@ impl Peer {
                 Some(_) => last,
                 None => Zxid(-1),
             };
+            self.said.clear();
             self.election.look(now, last, current);
             self.after_election(now);
         }
@@ -498,7 +531,10 @@ impl Peer {
     fn closed(&mut self, now: i64, link: LinkId) {
         self.early.remove(&link);
         match &self.state {
-            State::Leading(_) => self.with_leader(now, |leader, cx| leader.closed(cx, link)),
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.closed(cx, link));
+                self.step_down_if_abandoned(now);
+            }
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }

@@ -6,6 +6,8 @@
 //! steps; a zxid is written epoch:counter, a connection `L1`, a vote as in the election's tests,
 //! and `#` begins a comment. `OX_REWRITE=1` writes what is wanted anew, for a person to read.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -32,6 +34,7 @@ macro_rules! scenarios {
 scenarios! {
     a_late_follower_gets_what_it_lacks,
     a_leader_of_an_impossible_epoch_is_left,
+    a_leader_that_its_voters_have_left_does_not_wait,
     a_learner_is_not_late_for_what_it_could_not_do,
     a_learner_leaves_a_leader_that_breaks_the_rules,
     a_log_that_cannot_be_cut_is_replaced,

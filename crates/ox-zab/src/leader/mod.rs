@@ -51,6 +51,9 @@ pub(crate) enum StepDown {
     /// A barrier has waited for too long.
     #[error("no quorum within initLimit")]
     NoQuorumInTime,
+    /// Those that could make a quorum elect again, or have another leader.
+    #[error("those who elected this server do not follow it")]
+    Abandoned,
     /// Too few learners were heard from.
     #[error("no quorum of learners has been heard from within syncLimit")]
     QuorumLost,
@@ -154,6 +157,20 @@ impl Leader {
         self.stage == Stage::Serving
     }
 
+    /// Whether those voters that are connected or not known to be elsewhere are a quorum.
+    pub(crate) fn may_be_established(&self, is_elsewhere: impl Fn(&ServerId) -> bool) -> bool {
+        let mut ours = self.quorums.tracker();
+        for &voter in self.quorums.voters() {
+            if !is_elsewhere(&voter) {
+                ours.add(voter);
+            }
+        }
+        for handler in self.handlers.values().filter(|handler| handler.votes) {
+            ours.add(handler.server);
+        }
+        ours.has_all_quorums()
+    }
+
     /// The epoch of this leader, once it is chosen.
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
@@ -250,7 +267,7 @@ impl Leader {
             HandlerState::Connected => self.introduction(cx, link, &packet),
             HandlerState::AwaitsEpochAck => self.epoch_ack(cx, link, &packet),
             HandlerState::AwaitsAck | HandlerState::AwaitsService | HandlerState::Serving => {
-                self.from_learner(cx, link, packet);
+                self.learner_says(cx, link, packet);
             }
             HandlerState::AwaitsEpoch
             | HandlerState::AwaitsElection { .. }
@@ -446,7 +463,7 @@ impl Leader {
     }
 
     /// A packet of a learner that has been sent our history.
-    fn from_learner(&mut self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
+    fn learner_says(&mut self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
         let is_serving = self.is_serving();
         let handler = self.handler(link);
         let data = packet.data.unwrap_or_default();
