@@ -304,6 +304,11 @@ impl World {
         self.done
     }
 
+    /// How long it took until all was well again, in milliseconds.
+    pub(crate) fn healed_in(&self) -> i64 {
+        self.now - self.plan.quiet_at
+    }
+
     fn story(&self) -> String {
         let tell = |server: &Server| {
             let state = server.peer.as_ref().map(Peer::state);
@@ -975,7 +980,7 @@ impl World {
         let check = match side {
             0 => self
                 .checks
-                .from_learner(place, &server.disk, it.epoch, &packet),
+                .learner_sends(place, &server.disk, it.epoch, &packet),
             _ => {
                 if packet.r#type == PacketType::LeaderInfo {
                     it.epoch = Some(packet.zxid.epoch());
@@ -983,7 +988,7 @@ impl World {
                 let (disk, state) = (&server.disk, &server.database);
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .from_leader(place, disk, state, epoch, end, &packet)
+                    .leader_sends(place, disk, state, epoch, end, &packet)
             }
         };
         self.check(check);
