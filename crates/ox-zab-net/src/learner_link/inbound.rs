@@ -1,0 +1,173 @@
+//! From the bytes of a peer to packets, and to the state that a leader sends between them.
+//!
+//! Invariant: packets and the state come out in the order of the stream however it was cut, and
+//! what is kept is bounded: one packet or one record of the state, and what one read added. Source:
+//! quorum.md 4.1 and 4.3.
+
+use ox_jute::{DecodeError, Decoder};
+use ox_proto::{PacketType, QuorumPacket};
+
+use super::event::{BoxError, CloseReason, SnapshotSink};
+
+/// Stands behind the state, as a string.
+const SIGNATURE: &[u8] = b"BenWasHere";
+
+/// What a record of the state may have on top of its strings and buffers.
+const RECORD_EXTRA: usize = 1 << 20;
+
+/// What the stream has so far.
+pub(super) enum Step {
+    /// More bytes are needed.
+    More,
+    /// At least one packet.
+    Packets(Vec<QuorumPacket>),
+    /// The state is complete.
+    Snapshot(Box<dyn SnapshotSink>),
+}
+
+/// What comes next in the stream.
+enum Stage {
+    Packets,
+    Image(Box<dyn SnapshotSink>),
+    Signature(Box<dyn SnapshotSink>),
+}
+
+/// What a SNAP means.
+enum Snapshots {
+    /// Nothing: this is the leader's end, where it is a packet like any other.
+    Unexpected,
+    /// The state follows and goes here.
+    Into(Box<dyn SnapshotSink>),
+    /// There was one.
+    Taken,
+}
+
+/// The receiving end of one stream.
+pub(super) struct Inbound {
+    /// Arrived and not yet handed out.
+    buffer: Vec<u8>,
+    max_length: usize,
+    stage: Stage,
+    snapshots: Snapshots,
+}
+
+impl Inbound {
+    /// The stream of a learner, which begins with `buffer`.
+    pub(super) fn from_learner(max_length: usize, buffer: Vec<u8>) -> Self {
+        Self {
+            buffer,
+            max_length,
+            stage: Stage::Packets,
+            snapshots: Snapshots::Unexpected,
+        }
+    }
+
+    /// The stream of a leader, whose state goes to `sink`.
+    pub(super) fn from_leader(max_length: usize, sink: Box<dyn SnapshotSink>) -> Self {
+        Self {
+            buffer: Vec::new(),
+            max_length,
+            stage: Stage::Packets,
+            snapshots: Snapshots::Into(sink),
+        }
+    }
+
+    /// Where to append what arrives.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Whether the next step takes in state, which may take its time.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.stage, Stage::Image(_)) && !self.buffer.is_empty()
+    }
+
+    /// Whether the stream may end here.
+    pub(super) fn may_end(&self) -> bool {
+        matches!(self.stage, Stage::Packets) && self.buffer.is_empty()
+    }
+
+    /// Takes the next step; to be repeated until more bytes are needed.
+    ///
+    /// # Errors
+    /// The stream is malformed, or the sink refused the state.
+    pub(super) fn step(&mut self) -> Result<Step, CloseReason> {
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Packets) {
+                Stage::Packets => return self.packets(),
+                Stage::Image(mut sink) => {
+                    let (consumed, done) =
+                        sink.feed(&self.buffer).map_err(CloseReason::Snapshot)?;
+                    self.buffer.drain(..consumed);
+                    if !done {
+                        self.stage = Stage::Image(sink);
+                        return self.more_of_image();
+                    }
+                    self.stage = Stage::Signature(sink);
+                }
+                Stage::Signature(sink) => {
+                    let mut input = Decoder::new(&self.buffer).with_limit(SIGNATURE.len());
+                    match input.slice() {
+                        Ok(Some(SIGNATURE)) => {
+                            self.buffer.drain(..4 + SIGNATURE.len());
+                            return Ok(Step::Snapshot(sink));
+                        }
+                        Err(DecodeError::End) => {
+                            self.stage = Stage::Signature(sink);
+                            return Ok(Step::More);
+                        }
+                        Ok(_) | Err(_) => return Err(CloseReason::Signature),
+                    }
+                }
+            }
+        }
+    }
+
+    /// All whole packets, up to the first one that state follows.
+    fn packets(&mut self) -> Result<Step, CloseReason> {
+        let mut packets = Vec::new();
+        let mut parsed = 0;
+        while let Some((packet, length)) =
+            QuorumPacket::parse(&self.buffer[parsed..], self.max_length)
+                .map_err(CloseReason::Malformed)?
+        {
+            parsed += length;
+            let snap = packet.r#type == PacketType::Snap;
+            packets.push(packet);
+            if snap && self.expect_image()? {
+                break;
+            }
+        }
+        self.buffer.drain(..parsed);
+        match packets.is_empty() {
+            true => Ok(Step::More),
+            false => Ok(Step::Packets(packets)),
+        }
+    }
+
+    fn expect_image(&mut self) -> Result<bool, CloseReason> {
+        match std::mem::replace(&mut self.snapshots, Snapshots::Taken) {
+            Snapshots::Unexpected => {
+                self.snapshots = Snapshots::Unexpected;
+                Ok(false)
+            }
+            Snapshots::Into(sink) => {
+                self.stage = Stage::Image(sink);
+                Ok(true)
+            }
+            Snapshots::Taken => Err(CloseReason::SecondSnapshot),
+        }
+    }
+
+    /// A path and data are in one record.
+    fn more_of_image(&self) -> Result<Step, CloseReason> {
+        if self.buffer.len() <= 2 * self.max_length + RECORD_EXTRA {
+            return Ok(Step::More);
+        }
+        let reason = format!("a record has more than {} bytes", self.buffer.len());
+        Err(CloseReason::Snapshot(BoxError::from(reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
