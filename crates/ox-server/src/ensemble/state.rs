@@ -1,0 +1,100 @@
+//! The whole state, on its way to a learner and from a leader.
+//!
+//! It is the image of a snapshot without header, seals and compression, and `BenWasHere` behind
+//! it. It is read piece by piece while the server goes on, so it is fuzzy, and made whole by the
+//! proposals behind it. Source: `LearnerHandler`, `ZKDatabase.serializeSnapshot`; quorum.md 4.3.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use ox_jute::Jute;
+use ox_proto::Zxid;
+use ox_replica::{DigestLog, State};
+use ox_tree::image::{ImageError, ImageLoader, ImageWriter};
+use ox_zab_net::{BoxError, SnapshotSink, Source};
+
+use crate::config::Config;
+use crate::load;
+use crate::shared::Shared;
+
+/// Znodes per read lock, as for snapshots.
+const CHUNK: usize = 200;
+
+/// Ends the state.
+const SIGNATURE: &str = "BenWasHere";
+
+/// Sends the state.
+pub(super) struct StateSource {
+    shared: Arc<Shared>,
+    /// The state's generation, and how far it was read; `None` before the first piece.
+    image: Option<(u64, ImageWriter)>,
+}
+
+impl StateSource {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            image: None,
+        }
+    }
+}
+
+impl Source for StateSource {
+    fn next(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        let database = self.shared.database.read();
+        let Some((generation, image)) = &mut self.image else {
+            let sessions = database
+                .sessions
+                .iter()
+                .map(|(id, timeout_ms)| (*id, *timeout_ms));
+            let image = ImageWriter::begin(&database.tree, sessions, out);
+            self.image = Some((database.generation, image));
+            return Ok(true);
+        };
+        if *generation != database.generation {
+            return Err(io::Error::other("another state has taken its place"));
+        }
+        let goes_on = image.chunk(&database.tree, CHUNK, out);
+        if !goes_on {
+            SIGNATURE.to_owned().encode(out);
+        }
+        Ok(goes_on)
+    }
+}
+
+/// Takes a leader's state in.
+pub(super) struct StateSink(ImageLoader);
+
+impl StateSink {
+    pub(super) fn new(hash_seed: u64, config: &Config) -> Self {
+        let loader = ImageLoader::new(hash_seed, load::options(config));
+        Self(loader.with_limit(load::max_record(config)))
+    }
+
+    /// The state that was taken in; `zxid` is what the SNAP packet named.
+    pub(super) fn finish(
+        sink: Box<dyn SnapshotSink>,
+        zxid: Zxid,
+    ) -> Result<Box<State>, ImageError> {
+        let sink: Box<dyn Any> = sink;
+        let sink = sink
+            .downcast::<Self>()
+            .expect("links are given sinks of this type");
+        let (mut tree, sessions) = sink.0.finish()?;
+        tree.set_last_zxid(zxid);
+        Ok(Box::new(State {
+            tree,
+            sessions: sessions.into_iter().collect::<BTreeMap<_, _>>(),
+            digests: DigestLog::default(),
+        }))
+    }
+}
+
+impl SnapshotSink for StateSink {
+    fn feed(&mut self, window: &[u8]) -> Result<(usize, bool), BoxError> {
+        let fed = self.0.feed(window)?;
+        Ok((fed.consumed, fed.done))
+    }
+}
