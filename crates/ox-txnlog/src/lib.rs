@@ -9,6 +9,7 @@
 //! Source: storage.md; the choice of system calls is design-measurements.md chapters 1 and 6.
 
 mod bound;
+mod cursor;
 mod dirs;
 mod epoch;
 mod error;
@@ -27,6 +28,7 @@ mod testing;
 mod truncate;
 mod zero_ahead;
 
+pub use cursor::LogCursor;
 pub use dirs::{DataDirs, DirError, DirLock};
 pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
 pub use error::IoFailure;
@@ -37,7 +39,7 @@ pub use reader::Damage;
 pub use replay::{EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay};
 pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
-    SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,
+    SnapshotWriter, load_newest, load_snapshot, newest_snapshot_size, snapshots, verify_snapshot,
 };
 pub use truncate::{TruncateError, Truncated, truncate};
 
