@@ -12,12 +12,14 @@ use std::time::Instant;
 use ox_proto::{ConnectRequest, Id, SessionId, Zxid};
 use ox_replica::{Answers, ClientRequest, Core, Input, Output};
 use ox_session::ClientId;
+use ox_zab::Role;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::admin::Answered;
 use crate::client::Client;
-use crate::log_thread::{Batch, LogQueue};
+use crate::ensemble::{Arrival, Incoming, Member};
+use crate::log_thread::{Batch, LogQueue, LogReport};
 use crate::shared::Shared;
 
 /// Inputs per turn: readers wait while a turn lasts.
@@ -50,6 +52,8 @@ pub(crate) struct CoreTask {
     shared: Arc<Shared>,
     core: Core,
     log: Arc<LogQueue>,
+    /// `None` on a server that is alone.
+    member: Option<Member>,
     /// The connections that the core knows, by slot.
     clients: Vec<Option<Arc<Client>>>,
     /// Those with something new in their queue.
@@ -62,12 +66,18 @@ pub(crate) struct CoreTask {
 }
 
 impl CoreTask {
-    pub(crate) fn new(shared: Arc<Shared>, core: Core, log: Arc<LogQueue>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        core: Core,
+        log: Arc<LogQueue>,
+        member: Option<Member>,
+    ) -> Self {
         let (clients, to_wake) = (Vec::new(), Vec::new());
         Self {
             shared,
             core,
             log,
+            member,
             clients,
             to_wake,
             batch: Batch::default(),
@@ -76,17 +86,20 @@ impl CoreTask {
         }
     }
 
-    /// Runs until every connection has ended and all that they asked for is on disk.
+    /// Runs until every connection has ended and, on a server that is alone, all that they asked
+    /// for is on disk.
     pub(crate) async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        mut flushed: mpsc::Receiver<Zxid>,
+        mut reports: mpsc::Receiver<LogReport>,
+        mut incoming: Option<Incoming>,
     ) {
         let mut turn = Vec::with_capacity(TURN);
         let mut alarm = pin!(sleep_until(Instant::now().into()));
         let mut open = true;
         self.perform();
-        while open || self.core.outstanding() > 0 {
+        self.tell_standing();
+        while open || self.has_to_finish() {
             let due = self.shared.clock.at(self.core.poll_timeout()).into();
             if alarm.deadline() != due {
                 alarm.as_mut().reset(due);
@@ -95,17 +108,28 @@ impl CoreTask {
                 biased;
                 // It is rarely due; the others may have something at all times.
                 () = &mut alarm => {
-                    turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
-                    turn.push(Input::Timeout);
+                    self.take_touches(&mut turn);
+                    let delivered = self.member.as_ref().is_none_or(Member::delivered);
+                    turn.push(Input::Timeout { delivered });
                 }
-                Some(zxid) = flushed.recv() => {
-                    while self.room_in_log.pop_front_if(|(last, _)| *last <= zxid).is_some() {}
-                    turn.push(Input::Flushed(zxid));
+                Some(report) = reports.recv() => {
+                    self.accept_report(report, &mut turn);
                 }
+                arrival = arrive(&mut incoming) => self.accept_arrival(arrival, &mut turn),
                 message = messages.recv(), if open && self.has_room() => match message {
                     Some(message) => self.accept(message, &mut turn),
                     None => open = false,
                 },
+            }
+            while turn.len() < TURN
+                && let Some(event) = incoming.as_mut().and_then(Incoming::try_next)
+            {
+                self.accept_arrival(Arrival::Event(event), &mut turn);
+            }
+            while turn.len() < TURN
+                && let Ok(report) = reports.try_recv()
+            {
+                self.accept_report(report, &mut turn);
             }
             while turn.len() < TURN
                 && self.has_room()
@@ -114,8 +138,63 @@ impl CoreTask {
                 self.accept(message, &mut turn);
             }
             self.turn(&mut turn);
+            while let Some(answer) = self.member.as_mut().and_then(Member::poll_answer) {
+                turn.push(answer);
+                self.turn(&mut turn);
+            }
+            self.tell_standing();
         }
         self.log.close();
+        if let Some(member) = self.member {
+            member.shutdown().await;
+        }
+    }
+
+    /// A server that is alone ends when what was asked of it is on disk; the others of an ensemble
+    /// go on without us.
+    fn has_to_finish(&self) -> bool {
+        self.member.is_none() && self.core.outstanding() > 0
+    }
+
+    /// The sessions heard from by reads that did not come here.
+    fn take_touches(&self, turn: &mut Vec<Input>) {
+        turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
+    }
+
+    fn accept_arrival(&mut self, arrival: Arrival, turn: &mut Vec<Input>) {
+        // The leader may ask for them.
+        self.take_touches(turn);
+        if let Some(member) = &mut self.member {
+            member.inputs(arrival, turn);
+        }
+    }
+
+    fn accept_report(&mut self, report: LogReport, turn: &mut Vec<Input>) {
+        turn.push(match report {
+            LogReport::Flushed(zxid) => {
+                while self
+                    .room_in_log
+                    .pop_front_if(|(last, _)| *last <= zxid)
+                    .is_some()
+                {}
+                Input::Flushed(zxid)
+            }
+            LogReport::Done(done) => Input::Peer(ox_zab::Input::Done(done)),
+            LogReport::Reloaded(done, state) => Input::Reloaded { done, state },
+        });
+    }
+
+    /// Says what this server is, for those who ask.
+    fn tell_standing(&self) {
+        if self.member.is_none() {
+            return;
+        }
+        let peer = self.core.peer();
+        let mut standing = self.shared.standing.lock();
+        standing.state = Some(peer.state());
+        standing.leader = peer.leader();
+        standing.learners = peer.learners();
+        standing.outstanding_proposals = peer.outstanding();
     }
 
     /// Client writes wait in their connections while so many proposals wait for the disk.
@@ -220,6 +299,19 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
+                Output::Role { role, epoch } => take_role(&self.shared, role, epoch),
+                Output::Peer(ox_zab::Output::Disk(request)) => {
+                    // Behind what was appended before it.
+                    if self.batch.last().is_some() {
+                        self.log.push(&mut self.batch);
+                    }
+                    self.log.request(request);
+                }
+                Output::Peer(output) => {
+                    if let Some(member) = &mut self.member {
+                        member.perform(output);
+                    }
+                }
             }
         }
         // What a turn has brought takes up room until it is on disk.
@@ -236,6 +328,26 @@ impl CoreTask {
             self.clients.resize(slot + 1, None);
         }
         self.clients[slot] = Some(client);
+    }
+}
+
+/// The next thing from the ensemble; never, without one.
+async fn arrive(incoming: &mut Option<Incoming>) -> Arrival {
+    match incoming {
+        Some(incoming) => incoming.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Clients are served from now on, or none are. The database is held by the caller.
+fn take_role(shared: &Shared, role: Option<Role>, epoch: u32) {
+    let mut standing = shared.standing.lock();
+    standing.role = role;
+    standing.epoch = epoch;
+    drop(standing);
+    match role {
+        Some(role) => tracing::info!("serving clients, {role:?} in epoch {epoch:#x}"),
+        None => tracing::info!("serving no clients: there is no leader"),
     }
 }
 

@@ -101,10 +101,6 @@ impl Batch {
         self.records.last().map(|(zxid, _)| *zxid)
     }
 
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(Self::KEPT_CAPACITY);
@@ -266,9 +262,8 @@ impl Writer {
                 done
             }
             DiskRequest::Install => {
-                let file = self.alone(|dirs, shared| {
-                    Ok(snapshot_thread::install(shared, dirs)?)
-                })?;
+                let file =
+                    self.alone(|dirs, shared| Ok(snapshot_thread::install(shared, dirs)?))?;
                 DiskDone::Installed { last: file.zxid }
             }
             DiskRequest::Reload => return self.reload(DiskDone::Reloaded { last: Zxid::ZERO }),

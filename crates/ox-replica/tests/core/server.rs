@@ -15,7 +15,7 @@ use ox_proto::{
 };
 use ox_replica::{
     Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input, Now,
-    Output, ReaperSettings, Settings, Work,
+    Output, ReaperSettings, Settings, State, Work,
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
@@ -78,7 +78,12 @@ impl Server {
     /// Begins on a tree that is there, with sessions of this timeout.
     pub(crate) fn on(tree: DataTree, settings: Settings, sessions: &[(SessionId, i32)]) -> Self {
         let sessions = sessions.iter().copied().collect();
-        let mut database = Database::new(tree, sessions, DigestLog::default(), SEED);
+        let state = State {
+            tree,
+            sessions,
+            digests: DigestLog::default(),
+        };
+        let mut database = Database::new(state, SEED);
         let now = Now {
             monotonic_ms: 0,
             wall_ms: 1_700_000_000_000,

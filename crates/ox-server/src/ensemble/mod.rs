@@ -14,12 +14,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ox_proto::{Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, ServerId, Zxid};
+use ox_proto::{
+    Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, ServerId, Zxid,
+};
 use ox_replica::Input;
 use ox_txnlog::DataDirs;
-use ox_zab::{
-    ElectionTiming, Epochs, LinkId, LogSearch, Membership, Output, ZabSettings,
-};
+use ox_zab::{ElectionTiming, Epochs, LinkId, LogSearch, Membership, Output, ZabSettings};
 use ox_zab_net::{
     ElectionMesh, ElectionSettings, LearnerListener, LearnerMesh, Link, LinkEvent, LinkSettings,
     Members, Votes,
@@ -41,10 +41,7 @@ pub(crate) enum PeerEvent {
     /// From a link.
     Link(LinkEvent),
     /// What the log on disk can do for a learner.
-    Found {
-        link: LinkId,
-        found: LogSearch,
-    },
+    Found { link: LinkId, found: LogSearch },
 }
 
 impl From<LinkEvent> for PeerEvent {
@@ -120,8 +117,9 @@ impl Member {
     ) -> Result<(Self, Incoming), PortError> {
         let config = Arc::new(ensemble.members.clone());
         let own = &config.members[&ensemble.id];
-        let listener = LearnerListener::bind(&listen(ensemble, own, |address| address.quorum_port));
-        let listener = listener.await.map_err(PortError::Quorum)?;
+        let quorum = listen(ensemble, own, |address| address.quorum_port);
+        let listener = LearnerListener::bind(&quorum).await;
+        let listener = listener.map_err(PortError::Quorum)?;
         let settings = &ensemble.settings;
         let (election, votes) = ElectionMesh::bind(
             ElectionSettings {
