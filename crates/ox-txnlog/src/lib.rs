@@ -6,7 +6,17 @@
 //! or sync a [`Log`] answers every call with an error: what the disk holds is then unknown, and
 //! only a restart finds out.
 //!
-//! Source: storage.md; the choice of system calls is design-measurements.md chapters 1 and 6.
+//! And to a member of an ensemble: what [`truncate()`] or [`SnapshotWriter::install`] has removed
+//! does not come back, and a crash in the midst of them leaves a beginning of the history, which
+//! reaches as far as it was to go back, or the whole snapshot, and never a mixture. An epoch that
+//! [`EpochFiles::store`] returned for is found again. A [`LogCursor`] hands on nothing from behind
+//! a place where records may be missing.
+//!
+//! One owner at a time: while it goes back or installs, no log is open, no snapshot is being
+//! written and nothing is purged.
+//!
+//! Source: storage.md, quorum.md 3.7 and 8.2; the choice of system calls is
+//! design-measurements.md chapters 1 and 6.
 
 mod bound;
 mod cursor;
