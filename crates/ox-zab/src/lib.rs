@@ -1,8 +1,8 @@
-//! Zab, without IO: a leader's broadcast in a quorum.
+//! Zab, without IO: who is enough to decide, the election of a leader, and its broadcast.
 //!
-//! Today the quorum is this server alone: a proposal commits once it is on stable storage here.
-//! Events go in by [`Input`], effects come out by [`Output`]; no driver has an order to remember.
-//! Source: Zab paper, section on broadcast; quorum.md 6.5.
+//! The broadcast's quorum is today this server alone: a proposal commits once it is on stable
+//! storage here. Events go in, effects come out as values; no driver has an order to remember.
+//! Source: Zab paper; quorum.md chapters 1, 3 and 6.
 
 mod broadcast;
 mod election;
