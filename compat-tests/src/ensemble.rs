@@ -277,7 +277,9 @@ impl Ensemble {
     /// SIGSTOP: the member keeps its connections and does nothing.
     #[track_caller]
     pub fn pause(&mut self, sid: Sid) {
-        self.running(sid).signal(Signal::STOP);
+        let server = self.running(sid);
+        server.signal(Signal::STOP);
+        wait_for("all threads stopped", || server.is_stopped().then_some(()));
         self.member_mut(sid).paused = true;
     }
 
@@ -396,10 +398,11 @@ impl Ensemble {
             }
         }
         for sid in self.awake() {
-            let log = self.log(sid);
+            let mismatch = digest_mismatch(&self.log(sid));
             assert!(
-                !log.contains("Digests are not matching"),
-                "server {sid} found another digest in a transaction than it computed"
+                mismatch.is_none(),
+                "server {sid}: {}",
+                mismatch.unwrap_or_default()
             );
         }
         trees.expect("some member is awake").1
@@ -463,6 +466,22 @@ impl Ensemble {
 
 /// A server notes its digest for zxids that this divides (DataTree.DIGEST_LOG_INTERVAL).
 const DIGEST_INTERVAL: i64 = 128;
+
+/// The line of a Java server that has computed another digest than came with a transaction, while
+/// it served. When it loads its data it may say so for no reason: a snapshot that was written while
+/// transactions were applied holds some of them, and they are applied to it again.
+fn digest_mismatch(log: &str) -> Option<String> {
+    let mut serving = false;
+    for line in log.lines() {
+        if let Some((_, state)) = line.split_once("Peer state changed: ") {
+            serving = state.ends_with("broadcast");
+        }
+        if serving && line.contains("Digests are not matching") {
+            return Some(line.to_owned());
+        }
+    }
+    None
+}
 
 impl Drop for Ensemble {
     /// A failed test is of little use without the servers' logs, and their folder goes with it.

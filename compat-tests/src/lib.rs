@@ -14,5 +14,6 @@ pub mod server;
 pub mod service;
 pub mod state;
 pub mod suite;
+pub mod synchronization;
 pub mod tree;
 pub mod wire;

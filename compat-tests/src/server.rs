@@ -435,6 +435,21 @@ impl Server {
         kill_process(pid, signal).expect("our own child");
     }
 
+    /// Whether SIGSTOP has reached every thread: until then some go on working.
+    pub fn is_stopped(&self) -> bool {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let threads = fs::read_dir(folder).expect("our own child");
+        threads.flatten().all(|thread| {
+            // A thread that has ended meanwhile does nothing either.
+            let text = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which may hold anything but ends at the last bracket.
+            let state = text
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('T'));
+            state.unwrap_or(true)
+        })
+    }
+
     /// Waits for the process to end by itself: its status, if it did, and its log.
     pub fn wait(mut self, patience: Duration) -> (Option<ExitStatus>, String) {
         let deadline = Instant::now() + patience;

@@ -2,6 +2,7 @@
 //!
 //! Each check opens its own clients on every member and works below a folder of its own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::ensemble::{Ensemble, Sid, wait_for};
@@ -313,31 +314,39 @@ fn closed_sessions(ensemble: &Ensemble, folder: &str) {
         let path = format!("{folder}/of-{owner}");
         let mut owning = client(ensemble, owner);
         owning.create(&path, b"", EPHEMERAL);
-        let mut watching = on_all(ensemble, &path, owning.session);
+        let ephemeral = [(path, owning.session)];
+        let mut watching = on_all(ensemble, &ephemeral);
         owning.close();
-        all_see_it_gone(&mut watching, &path);
+        all_see_them_gone(&mut watching, &ephemeral);
     }
 }
 
 fn expired_sessions(ensemble: &Ensemble, folder: &str) {
-    for owner in ensemble.awake() {
-        let path = format!("{folder}/of-{owner}");
+    let path = |owner: Sid| format!("{folder}/of-{owner}");
+    let owners = ensemble.awake().into_iter().map(|owner| {
         let address = ensemble.address(owner);
-        let mut owning = Client::handshake(address, 0, &[0; 16], 2_000).expect("a handshake");
-        let session = owning.session;
-        owning.create(&path, b"", EPHEMERAL);
-        // Nothing more is heard of it, although its connection stays open.
-        let mut watching = on_all(ensemble, &path, session);
-        all_see_it_gone(&mut watching, &path);
+        let mut owning = Client::handshake(address, 0, &[0; 16], 4_000).expect("a handshake");
+        owning.create(&path(owner), b"", EPHEMERAL);
+        (owner, owning)
+    });
+    // Nothing more is heard of them, although their connections stay open.
+    let owners: Vec<(Sid, Client)> = owners.collect();
+    let ephemerals: Vec<(String, i64)> = owners
+        .iter()
+        .map(|(owner, owning)| (path(*owner), owning.session))
+        .collect();
+    let mut watching = on_all(ensemble, &ephemerals);
+    all_see_them_gone(&mut watching, &ephemerals);
+    for (owner, mut owning) in owners {
         for sid in ensemble.awake() {
-            let again = Client::attach(ensemble.address(sid), session, 30_000);
+            let again = Client::attach(ensemble.address(sid), owning.session, 30_000);
             let again = again.expect("an answer, and be it a refusal");
             assert_eq!(
                 again.timeout_ms, 0,
                 "server {sid} takes up an expired session"
             );
         }
-        let late = owning.send(op::CREATE, &create(&path, b"", 0));
+        let late = owning.send(op::CREATE, &create(&path(owner), b"", 0));
         if let Ok(reply) = owning.reply() {
             assert_eq!(
                 (reply.xid, reply.error),
@@ -348,24 +357,31 @@ fn expired_sessions(ensemble: &Ensemble, folder: &str) {
     }
 }
 
-/// A client on each member that sees the ephemeral and waits for its end.
+/// A client on each member that sees ephemerals, with their owners, and waits for their end.
 #[track_caller]
-fn on_all(ensemble: &Ensemble, path: &str, owner: i64) -> Vec<(Sid, Client)> {
+fn on_all(ensemble: &Ensemble, ephemerals: &[(String, i64)]) -> Vec<(Sid, Client)> {
     let on_one = |sid: Sid| {
         let mut client = client(ensemble, sid);
-        sync(&mut client, path);
-        let reply = client.ok(op::EXISTS, &Fields::new().string(path).boolean(true));
-        let stat = Record(&reply.body).stat();
-        assert_eq!(stat.ephemeral_owner, owner, "{path} at server {sid}");
+        for (path, owner) in ephemerals {
+            sync(&mut client, path);
+            let reply = client.ok(op::EXISTS, &Fields::new().string(path).boolean(true));
+            let stat = Record(&reply.body).stat();
+            assert_eq!(stat.ephemeral_owner, *owner, "{path} at server {sid}");
+        }
         (sid, client)
     };
     ensemble.awake().into_iter().map(on_one).collect()
 }
 
 #[track_caller]
-fn all_see_it_gone(watching: &mut [(Sid, Client)], path: &str) {
+fn all_see_them_gone(watching: &mut [(Sid, Client)], ephemerals: &[(String, i64)]) {
     for (sid, client) in watching {
-        assert_eq!(told(&client.event()), (DELETED, path), "at server {sid}");
-        assert!(client.get(path).is_none(), "{path} at server {sid}");
+        let events: Vec<Event> = ephemerals.iter().map(|_| client.event()).collect();
+        let told: BTreeSet<(i32, &str)> = events.iter().map(told).collect();
+        let wanted = ephemerals.iter().map(|(path, _)| (DELETED, path.as_str()));
+        assert_eq!(told, wanted.collect(), "at server {sid}");
+        for (path, _) in ephemerals {
+            assert!(client.get(path).is_none(), "{path} at server {sid}");
+        }
     }
 }
