@@ -48,8 +48,9 @@ pub struct Roaming {
 pub enum Answer {
     /// It was answered, perhaps by an error.
     Reply(Reply),
-    /// The connection ended first: it was done, will be done, or never.
-    Unknown,
+    /// The connection ended first: it was done, will be done, or never. So many events had come on
+    /// it that were not taken.
+    Unknown(usize),
     /// The session is no more, after this long without an answer from any server.
     Expired(Duration),
 }
@@ -91,14 +92,8 @@ impl Roaming {
         let client = self.client.as_mut().expect("just connected");
         let xid = client.send(opcode, body);
         match self.reply(xid) {
-            Err(_) => {
-                self.leave();
-                Answer::Unknown
-            }
-            Ok(reply) if reply.error == MOVED => {
-                self.leave();
-                Answer::Unknown
-            }
+            Err(_) => self.give_up(),
+            Ok(reply) if reply.error == MOVED => self.give_up(),
             Ok(reply) if reply.error == EXPIRED => Answer::Expired(self.heard.elapsed()),
             Ok(reply) => {
                 self.see(reply.zxid);
@@ -113,7 +108,7 @@ impl Roaming {
         loop {
             match self.call(opcode, body) {
                 Answer::Reply(reply) => return reply,
-                Answer::Unknown => {}
+                Answer::Unknown(_) => {}
                 Answer::Expired(silence) => panic!("the session has expired after {silence:?}"),
             }
         }
@@ -153,7 +148,7 @@ impl Roaming {
         // Once done, a second try finds the session expired; that is as good.
         while matches!(
             self.call(op::CLOSE_SESSION, &Fields::new()),
-            Answer::Unknown
+            Answer::Unknown(_)
         ) {}
     }
 
@@ -186,6 +181,12 @@ impl Roaming {
             }
         }
         Ok(())
+    }
+
+    fn give_up(&mut self) -> Answer {
+        let events = self.take_events().len();
+        self.leave();
+        Answer::Unknown(events)
     }
 
     fn dial(&self) -> io::Result<Client> {

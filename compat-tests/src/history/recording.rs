@@ -158,7 +158,7 @@ impl Writer {
                 (with_result(what, &reply.body), Outcome::Done(reply.zxid))
             }
             Answer::Reply(reply) => (what, Outcome::Refused(reply.error)),
-            Answer::Unknown => (what, Outcome::Unknown),
+            Answer::Unknown(_) => (what, Outcome::Unknown),
             Answer::Expired(silence) => {
                 self.lose_session(silence);
                 (what, Outcome::Unknown)
