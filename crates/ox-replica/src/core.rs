@@ -559,7 +559,7 @@ impl Core {
         let origin = match &mut self.stage {
             Stage::Idle => None,
             Stage::Leading(_) => origin,
-            Stage::Learning(learning) => learning.take_origin(session, record.header.cxid),
+            Stage::Learning(learning) => learning.take_origin(&record),
         };
         match origin {
             Some(Origin::Connect { client, read_only }) => {
