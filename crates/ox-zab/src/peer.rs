@@ -211,6 +211,11 @@ impl Peer {
         }
     }
 
+    /// Who belongs to the ensemble.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
     /// The epochs on stable storage.
     pub fn epochs(&self) -> Epochs {
         self.epochs
