@@ -42,7 +42,7 @@ pub struct LinkSettings {
     pub max_length: usize,
     /// For a connection to a leader to be made, all attempts together.
     pub connect_budget: Duration,
-    /// `leaderConnectDelayDuringRetryMs`: between two attempts.
+    /// `leaderConnectDelayDuringRetryMs`: between two attempts, once the first few have failed.
     pub connect_pause: Duration,
 }
 

@@ -21,8 +21,8 @@ use ox_replica::Input;
 use ox_txnlog::DataDirs;
 use ox_zab::{ElectionTiming, Epochs, LinkId, LogSearch, Membership, Output, ZabSettings};
 use ox_zab_net::{
-    ElectionMesh, ElectionSettings, LearnerListener, LearnerMesh, Link, LinkEvent, LinkSettings,
-    Members, Votes,
+    ElectionMesh, ElectionSettings, Heard, LearnerListener, LearnerMesh, Link, LinkEvent,
+    LinkSettings, Members, Votes,
 };
 use tokio::sync::mpsc;
 
@@ -58,8 +58,8 @@ pub(crate) struct Incoming {
 
 /// One thing that has come in.
 pub(crate) enum Arrival {
-    /// A vote, not read yet.
-    Vote(ServerId, Vec<u8>),
+    /// From the election mesh; a vote is not read yet.
+    Heard(Heard),
     Event(PeerEvent),
 }
 
@@ -67,7 +67,7 @@ impl Incoming {
     /// The next thing; what was not taken when this was dropped is not lost.
     pub(crate) async fn next(&mut self) -> Arrival {
         tokio::select! {
-            (from, vote) = self.votes.next() => Arrival::Vote(from, vote),
+            heard = self.votes.next() => Arrival::Heard(heard),
             Some(event) = self.events.recv() => Arrival::Event(event),
         }
     }
@@ -182,13 +182,18 @@ impl Member {
     /// What has come in, as the core wants it.
     pub(crate) fn inputs(&mut self, arrival: Arrival, inputs: &mut Vec<Input>) {
         match arrival {
-            Arrival::Vote(from, vote) => match Notification::parse(&vote) {
-                Some(notification) => inputs.push(Input::Peer(ox_zab::Input::Notification {
-                    from,
-                    notification,
-                })),
-                None => tracing::warn!(sid = from.0, "a vote of {} bytes", vote.len()),
-            },
+            Arrival::Heard(Heard::Message { from, message }) => {
+                match Notification::parse(&message) {
+                    Some(notification) => inputs.push(Input::Peer(ox_zab::Input::Notification {
+                        from,
+                        notification,
+                    })),
+                    None => tracing::warn!(sid = from.0, "a vote of {} bytes", message.len()),
+                }
+            }
+            Arrival::Heard(Heard::Closed { server }) => {
+                inputs.push(Input::Peer(ox_zab::Input::Silenced { server }));
+            }
             Arrival::Event(PeerEvent::Found { link, found }) => {
                 inputs.push(Input::Peer(ox_zab::Input::Found { link, found }));
             }

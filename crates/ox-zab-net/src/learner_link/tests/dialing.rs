@@ -157,7 +157,10 @@ async fn the_address_that_answers_is_taken() {
 
 #[tokio::test]
 async fn a_leader_that_cannot_be_reached_is_given_up() {
-    let (mesh, mut events) = mesh(settings());
+    let (mesh, mut events) = mesh(LinkSettings {
+        connect_budget: Duration::from_millis(20),
+        ..settings()
+    });
     let (_dialed, _accepted, endpoint) = refusing().await;
     let link = mesh.dial(vec![endpoint.clone()], sink());
     let reason = closed(&mut events, link.id()).await;
