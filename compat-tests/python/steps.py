@@ -75,6 +75,7 @@ def attempt(step):
     """Whether the step came to its end."""
     try:
         zk = client()
+        print("begin", step.__name__[5:], flush=True)
         try:
             step(zk)
         finally:

@@ -1,7 +1,7 @@
 //! The programs that drive real clients: kazoo's in `python/`, the Java client's in `java/`.
 //!
-//! Each takes a connect string, prints a line for every step that has come to its end, and ends
-//! with exit code 0 only if all have. A program that hangs is ended, and so fails.
+//! Each takes a connect string, prints a line when a step begins and when it has come to its end,
+//! and ends with exit code 0 only if all have. A program that hangs is ended, and so fails.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

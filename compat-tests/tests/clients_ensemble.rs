@@ -1,10 +1,11 @@
 //! kazoo and the Java client against three servers whose leader is restarted again and again, by
 //! turns with a clean stop and with kill -9.
 //!
-//! The programs are those of `clients`. A restart begins when a step has come to its end, so it
-//! meets one of the next ones; a step that was interrupted is done again. Quick form: a restart
-//! after every third step; `OX_STEPS_PER_RESTART=1` asks for one after every step.
+//! The programs are those of `clients`. A restart begins when a step has just begun, at most once
+//! for each step; a step that was interrupted is done again. Quick form: every third step;
+//! `OX_STEPS_PER_RESTART=1` asks for every one.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -71,16 +72,13 @@ fn while_leaders_restart(mut client: Command, left_out: LeftOut<'_>) -> Result<(
         client.arg(format!("without={step}"));
     }
     let (mut program, lines) = Program::start(&mut client);
-    let (mut said, mut restarts, mut steps) = (Vec::new(), 0, 0);
+    let (mut said, mut restarts, mut begun) = (Vec::new(), 0, BTreeSet::new());
     while let Ok(line) = lines.recv() {
-        steps += usize::from(line.starts_with("ok "));
+        let is_new = line.starts_with("begin ") && begun.insert(line.clone());
         said.push(line);
-        if steps_per_restart <= steps {
+        if is_new && begun.len().is_multiple_of(steps_per_restart) {
             restart_leader(&mut ensemble, restarts)?;
             restarts += 1;
-            // Steps that came to their end meanwhile have met this restart.
-            said.extend(lines.try_iter());
-            steps = 0;
         }
     }
     let status = program.0.wait().expect("our own child");

@@ -190,6 +190,7 @@ final class Steps {
     private static boolean attempt(Method step) throws Exception {
         try {
             ZooKeeper zk = connect();
+            System.out.println("begin " + step.getName());
             try {
                 step.invoke(null, zk);
             } finally {
