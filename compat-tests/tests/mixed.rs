@@ -182,10 +182,9 @@ fn logged(ensemble: &Ensemble, sid: Sid, bytes: &[u8]) -> bool {
 /// Starts server 3, which must be brought up to date in the way named.
 #[track_caller]
 fn rejoins_by(ensemble: &mut Ensemble, way: Synchronization) -> Result<(), Skip> {
-    let mark = synchronization::mark(ensemble, ensemble.leader());
     ensemble.start(3)?;
     ensemble.wait_until_serving(3);
-    let ways = synchronization::since(ensemble, mark, 3);
+    let ways = synchronization::since_start(ensemble, 3);
     assert_eq!(ways.first(), Some(&way), "{ways:?}");
     Ok(())
 }

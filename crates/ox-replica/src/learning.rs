@@ -9,18 +9,21 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ox_jute::{Decoder, Jute};
-use ox_proto::{ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, Zxid};
+use ox_proto::{
+    ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, TxnRecord, Zxid,
+};
 use ox_session::ClientId;
 
 use crate::core::{Core, Now, Origin, Stage, answers_to};
 use crate::database::Database;
+use crate::outcome_of::may_be_outcome_of;
 use crate::request::{ClientRequest, Work};
 
 /// The state of a learner.
 #[derive(Debug, Default)]
 pub(crate) struct Learning {
     /// Forwarded requests whose transactions have not come back, by session, oldest first.
-    forwarded: BTreeMap<SessionId, VecDeque<(i32, Origin)>>,
+    forwarded: BTreeMap<SessionId, VecDeque<Forwarded>>,
     /// How many there are.
     count: usize,
     /// Syncs that the leader has not answered, oldest first.
@@ -29,6 +32,14 @@ pub(crate) struct Learning {
     revalidations: VecDeque<Revalidation>,
     /// The sessions heard from since the last ping, with their timeouts.
     touched: BTreeMap<SessionId, i32>,
+}
+
+#[derive(Debug)]
+struct Forwarded {
+    cxid: i32,
+    /// `None` is a new session.
+    request: Option<Request>,
+    origin: Origin,
 }
 
 #[derive(Debug)]
@@ -54,18 +65,26 @@ impl Learning {
         self.touched.remove(&session);
     }
 
-    fn push(&mut self, session: SessionId, cxid: i32, origin: Origin) {
+    fn push(&mut self, session: SessionId, forwarded: Forwarded) {
         self.count += 1;
         self.forwarded
             .entry(session)
             .or_default()
-            .push_back((cxid, origin));
+            .push_back(forwarded);
     }
 
-    /// Where the transaction of this session with this cxid was asked for, if that was here.
-    pub(crate) fn take_origin(&mut self, session: SessionId, cxid: i32) -> Option<Origin> {
+    /// Where this transaction was asked for, if that was here.
+    pub(crate) fn take_origin(&mut self, record: &TxnRecord) -> Option<Origin> {
+        let session = record.header.client_id;
         let waiting = self.forwarded.get_mut(&session)?;
-        let (_, origin) = waiting.pop_front_if(|(first, _)| *first == cxid)?;
+        let is_this = |first: &mut Forwarded| {
+            first.cxid == record.header.cxid
+                && match &first.request {
+                    None => true,
+                    Some(request) => may_be_outcome_of(&record.txn, request),
+                }
+        };
+        let Forwarded { origin, .. } = waiting.pop_front_if(is_this)?;
         if waiting.is_empty() {
             self.forwarded.remove(&session);
         }
@@ -109,7 +128,12 @@ impl Core {
         timeout_ms: i32,
         origin: Origin,
     ) {
-        self.learning().push(session, 0, origin);
+        let forwarded = Forwarded {
+            cxid: 0,
+            request: None,
+            origin,
+        };
+        self.learning().push(session, forwarded);
         let body = timeout_ms.to_be_bytes();
         self.send_request(now, session, 0, OpCode::CreateSession, &body, None);
     }
@@ -125,10 +149,11 @@ impl Core {
     ) {
         let (xid, op) = (request.xid, request.op);
         let body = request.body.clone().unwrap_or_default();
-        match &request.work {
+        let answers = answers_to(&request);
+        match request.work {
             // A Java leader would be stopped by it for good (quorum.md 6.5).
             Work::Undecodable(error) => {
-                let request = undecodable(&request, *error);
+                let request = undecodable(&request, error);
                 if self.client(client).lane.is_empty() {
                     self.answer(database, client, session, &request);
                 } else {
@@ -147,9 +172,12 @@ impl Core {
                     _ => &body,
                 };
                 self.client(client).lane.push_write();
-                let answers = answers_to(&request);
-                let origin = Origin::Request { client, answers };
-                self.learning().push(session, xid.0, origin);
+                let forwarded = Forwarded {
+                    cxid: xid.0,
+                    request: Some(write),
+                    origin: Origin::Request { client, answers },
+                };
+                self.learning().push(session, forwarded);
                 self.send_request(now, session, xid.0, op, body, Some(&request.ids));
             }
             Work::Refused(_) => unreachable!("a refusal waits like a read"),

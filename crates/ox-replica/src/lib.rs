@@ -13,6 +13,7 @@ mod events;
 mod lane;
 mod leading;
 mod learning;
+mod outcome_of;
 mod pending;
 mod prep;
 mod read;

@@ -215,6 +215,11 @@ impl Peer {
         }
     }
 
+    /// Who belongs to the ensemble.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
     /// The epochs on stable storage.
     pub fn epochs(&self) -> Epochs {
         self.epochs

@@ -111,7 +111,7 @@ impl Leader {
                 let end = newest.max(from);
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending DIFF {end}, its last zxid is {last}"
+                    "Synchronizing with learner: sending DIFF {end}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Diff, end);
                 from_disk.unwrap_or(from)
@@ -119,7 +119,7 @@ impl Leader {
             Plan::Trunc { to } => {
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending TRUNC {to}, its last zxid is {last}"
+                    "Synchronizing with learner: sending TRUNC {to}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Trunc, to);
                 to
@@ -128,7 +128,7 @@ impl Leader {
                 let zxid = self.last_processed(cx);
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending SNAP {zxid}, its last zxid is {last}"
+                    "Synchronizing with learner: sending SNAP {zxid}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Snap, zxid);
                 cx.output(Output::SendState { link });
