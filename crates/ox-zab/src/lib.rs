@@ -11,9 +11,11 @@ mod event;
 mod history;
 mod leader;
 mod learner;
+mod learner_handler;
 mod peer;
 mod quorum;
 mod settings;
+mod sync;
 #[cfg(test)]
 mod testing;
 

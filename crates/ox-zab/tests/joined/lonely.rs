@@ -52,7 +52,10 @@ fn a_leader_gives_up_when_those_it_needs_elect_in_a_later_round() {
     hear(&mut peer, 300, 2, looking(2, 2));
     assert_eq!(peer.state(), PeerState::Looking);
     let votes = std::iter::from_fn(|| peer.poll_output()).filter_map(|output| match output {
-        Output::Notify { to, notification } if to == ServerId(2) => Some(notification),
+        Output::Notify {
+            to: ServerId(2),
+            notification,
+        } => Some(notification),
         _ => None,
     });
     assert_eq!(votes.last().unwrap().election_epoch, 2);
