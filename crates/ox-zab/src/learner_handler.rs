@@ -49,9 +49,11 @@ pub(crate) struct Handler {
     pub(crate) forwards: bool,
     /// What it is sent once it is up to date: learners up to 3.9.2 cannot take commits before
     /// (ZOOKEEPER-4394).
-    pub(crate) held: Vec<QuorumPacket>,
-    /// It gets our whole state.
+    held: Vec<QuorumPacket>,
+    /// It was sent our whole state, rather than what it lacked.
     pub(crate) by_state: bool,
+    /// Bytes of what is held.
+    held_bytes: usize,
     /// The newest proposal sent to it.
     sent: Zxid,
     /// Since when it has acknowledged nothing, although something was sent.
@@ -68,6 +70,7 @@ impl Handler {
             forwards: false,
             held: Vec::new(),
             by_state: false,
+            held_bytes: 0,
             sent: Zxid::ZERO,
             unacknowledged_since: None,
         }
@@ -78,8 +81,14 @@ impl Handler {
         if self.state == HandlerState::Serving {
             cx.send(link, packet);
         } else {
+            self.held_bytes += packet.data.as_ref().map_or(0, Bytes::len);
             self.held.push(packet);
         }
+    }
+
+    /// Bytes that it will be sent once it is up to date.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     pub(crate) fn proposed(&mut self, zxid: Zxid, now: i64) {
@@ -300,6 +309,7 @@ impl Handlers {
         let handler = self.known(link);
         handler.state = HandlerState::Serving;
         let held = std::mem::take(&mut handler.held);
+        handler.held_bytes = 0;
         tracing::info!(sid = handler.server.0, "a learner is up to date");
         cx.send_bare(link, PacketType::UpToDate, QuorumPacket::NO_ZXID);
         for packet in held {

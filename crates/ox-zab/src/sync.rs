@@ -90,6 +90,11 @@ impl Handlers {
         plan: Plan,
         from_disk: Option<Zxid>,
     ) -> Option<Zxid> {
+        let by_state = plan == Plan::Snap;
+        if self.is_full(cx, link, by_state) {
+            self.drop_link(cx, link, "too many learners are being synchronized");
+            return None;
+        }
         let newest = cx.history.committed();
         let server = self.known(link).server;
         let position = match plan {
@@ -123,7 +128,7 @@ impl Handlers {
             }
             Plan::Search => unreachable!("it is searched for once"),
         };
-        self.known(link).by_state = plan == Plan::Snap;
+        self.known(link).by_state = by_state;
         let base = cx.history.base();
         if from_disk.is_some() && plan != Plan::Snap && position < base {
             cx.output(Output::SendLog {
@@ -135,6 +140,23 @@ impl Handlers {
         self.forward_behind(cx, link, position);
         self.finish(cx, link, ours.epoch);
         Some(position)
+    }
+
+    /// Whether an observer must come again later, so that synchronizing many at once does not keep
+    /// us from our work. Those that vote count, and are never turned away.
+    fn is_full(&mut self, cx: &Context<'_>, link: LinkId, by_state: bool) -> bool {
+        if self.known(link).votes {
+            return false;
+        }
+        let limits = &cx.settings.leader;
+        let limit = match by_state {
+            true => limits.max_concurrent_snap_syncs,
+            false => limits.max_concurrent_diff_syncs,
+        };
+        let synchronizing = self.values().filter(|handler| {
+            handler.state == HandlerState::AwaitsAck && handler.by_state == by_state
+        });
+        limit <= synchronizing.count()
     }
 
     /// Sends what stands behind `position` in memory: committed entries with their commits, and

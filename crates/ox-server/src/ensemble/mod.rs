@@ -381,9 +381,15 @@ pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble) -> ZabSettings 
                 .leader
                 .max_time_to_wait_for_epoch
                 .map(crate::assembly::millis),
+            max_concurrent_snap_syncs: count(settings.leader.max_concurrent_snap_syncs),
+            max_concurrent_diff_syncs: count(settings.leader.max_concurrent_diff_syncs),
         },
         max_record: load::max_record(&shared.config),
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// What a member starts with.

@@ -75,6 +75,7 @@ fn a_leader_goes_on_while_others_may_still_come() {
 fn a_leader_gives_up_when_a_voter_elects_after_the_time_for_the_epoch() {
     let limited = LeaderSettings {
         max_wait_for_epoch_ms: Some(500),
+        ..LeaderSettings::default()
     };
     let mut peer = elected(3, &[1, 2], limited);
     hear(&mut peer, 499, 2, looking(3, 1));
