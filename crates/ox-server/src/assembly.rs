@@ -16,7 +16,7 @@ use ox_proto::ServerId;
 use ox_replica::{AuthSettings, Core, Database, ReaperSettings, Settings};
 use ox_session::TouchTable;
 use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
-use ox_zab::{History, Peer, ZabSettings};
+use ox_zab::{History, LeaderSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -311,6 +311,7 @@ fn peer(
                 init_limit: 0,
                 sync_limit: 0,
                 force_snapshot_sync: false,
+                leader: LeaderSettings::default(),
                 max_record: load::max_record(&shared.config),
             };
             Peer::alone(settings, last)

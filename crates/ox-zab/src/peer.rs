@@ -152,10 +152,14 @@ impl Peer {
             Input::Notification { from, notification } => {
                 self.election.handle(now, from, &notification);
                 self.after_election(now);
+                if notification.state == Some(PeerState::Looking) {
+                    self.voter_looks(now, from, notification.election_epoch);
+                }
             }
             Input::Silenced { server } => {
                 self.election.closed(now, server);
                 self.after_election(now);
+                self.check_followers(now);
             }
             Input::Accepted { link } => self.accepted(now, link),
             Input::Dialed { server, link } => self.dialed(now, server, link),
@@ -371,6 +375,32 @@ impl Peer {
         self.look_again(now, served);
     }
 
+    /// Someone elects, in the round of this number.
+    fn voter_looks(&mut self, now: i64, server: ServerId, round: i64) {
+        let elected_in = self.election.vote().map(|vote| vote.election_epoch);
+        let is_voter = self.config.is_voter(server);
+        let (state, cx) = self.parts(now);
+        let State::Leading(leader) = state else {
+            return;
+        };
+        let is_later = elected_in.is_some_and(|own| own < round);
+        if is_voter && let Err(reason) = leader.looking(&cx, server, is_later) {
+            return self.step_down(now, &reason);
+        }
+        self.check_followers(now);
+    }
+
+    /// A leader that nobody can be expected to follow gives up.
+    fn check_followers(&mut self, now: i64) {
+        let State::Leading(leader) = &self.state else {
+            return;
+        };
+        let election = &self.election;
+        if let Err(reason) = leader.may_be_followed(|server| election.is_heard(server)) {
+            self.step_down(now, &reason);
+        }
+    }
+
     fn look_if_ready(&mut self, now: i64) {
         let is_quiet = self.disk_requests == 0
             && !self.half_replaced
@@ -466,7 +496,10 @@ impl Peer {
     fn closed(&mut self, now: i64, link: LinkId) {
         self.early.remove(&link);
         match &self.state {
-            State::Leading(_) => self.with_leader(now, |leader, cx| leader.closed(cx, link)),
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.closed(cx, link));
+                self.check_followers(now);
+            }
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }
