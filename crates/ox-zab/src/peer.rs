@@ -55,6 +55,8 @@ pub struct Peer {
     disk_requests: usize,
     /// A state that was sent whole has taken the place of the database, and not that of the disk.
     half_replaced: bool,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
     outputs: VecDeque<Output>,
@@ -100,6 +102,7 @@ impl Peer {
             is_established: false,
             disk_requests: 0,
             half_replaced: false,
+            wants_state: false,
             early: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
@@ -302,6 +305,7 @@ impl Peer {
             settings: &self.settings,
             config: &self.config,
             epochs: self.epochs,
+            wants_state: self.wants_state,
             history: &mut self.history,
             outputs: &mut self.outputs,
             disk_requests: &mut self.disk_requests,
@@ -568,12 +572,18 @@ impl Peer {
         match done {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
+                self.wants_state = false;
             }
             DiskDone::EpochAnnounced(_) => {}
             DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
-            DiskDone::Truncated { last } => self.history.truncate(last),
+            DiskDone::Truncated { last } => {
+                self.history.truncate(last);
+                self.outputs.push_back(Output::Forget { after: last });
+            }
+            DiskDone::NotTruncated => self.wants_state = true,
             DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
                 self.half_replaced = false;
+                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
                 self.history.restart(last);
             }
         }
