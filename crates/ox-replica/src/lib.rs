@@ -7,6 +7,7 @@
 
 mod acl;
 mod auth;
+mod connecting;
 mod core;
 mod database;
 mod events;
