@@ -23,6 +23,7 @@ use crate::events::Effects;
 pub use crate::events::{Answers, Output};
 use crate::leading::Leading;
 use crate::learning::Learning;
+use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
 use crate::reply;
 use crate::request::ClientRequest;
@@ -296,7 +297,11 @@ impl Core {
 
     /// Begins to serve clients.
     fn serve(&mut self, now: Now, database: &mut Database, role: Role, epoch: u32) {
-        self.effects.role(Some(role), epoch);
+        let mode = match self.peer.is_alone() {
+            true => Mode::Standalone,
+            false => Mode::of_member(role),
+        };
+        self.effects.mode(Some(mode), epoch);
         self.stage = match role {
             Role::Leading => {
                 if !self.peer.is_alone() {
@@ -315,7 +320,7 @@ impl Core {
 
     /// Ends every client's connection: whatever they have asked for may or may not come to pass.
     fn retire(&mut self) {
-        self.effects.role(None, 0);
+        self.effects.mode(None, 0);
         self.stage = Stage::Idle;
         self.attached.clear();
         for pending in &mut self.pending {

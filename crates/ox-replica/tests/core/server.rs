@@ -285,7 +285,7 @@ impl Server {
                     self.taken.remove(&client);
                     self.said.push(format!("{}: release", client.0));
                 }
-                Output::Role { .. } => {}
+                Output::Mode { .. } => {}
                 Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
             }
         }
