@@ -302,6 +302,7 @@ impl Core {
             false => Mode::of_member(role),
         };
         self.effects.mode(Some(mode), epoch);
+        self.set_config(now, database);
         self.stage = match role {
             Role::Leading => {
                 if !self.peer.is_alone() {
@@ -315,6 +316,16 @@ impl Core {
         };
         if role == Role::Leading {
             self.close_orphans(now, database);
+        }
+    }
+
+    /// What a member shows of the ensemble is what it knows by itself, not what a leader or a
+    /// snapshot says.
+    fn set_config(&self, now: Now, database: &mut Database) {
+        if !self.peer.is_alone() {
+            let config = self.peer.config();
+            let (text, version) = (config.to_string(), Zxid(config.version));
+            database.tree.set_config(&text, version, now.wall_ms);
         }
     }
 
