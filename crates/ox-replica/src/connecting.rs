@@ -51,7 +51,12 @@ impl Core {
             gone: false,
         };
         self.clients.insert(client, state);
-        if matches!(self.stage, Stage::Idle) {
+        let is_served = match self.stage {
+            Stage::Idle => false,
+            Stage::Leading(_) => self.settings.leader_serves,
+            Stage::Learning(_) => true,
+        };
+        if !is_served {
             self.effects.close(client);
             return;
         }

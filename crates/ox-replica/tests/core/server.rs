@@ -38,6 +38,8 @@ pub(crate) fn settings() -> Settings {
         tree: TREE,
         enforce_quota: true,
         reconfig_enabled: false,
+        leader_serves: true,
+        close_session_lists: true,
         max_record: 1 << 20,
         auth: AuthSettings {
             digest: Some(DigestAlgorithm::Sha1),
