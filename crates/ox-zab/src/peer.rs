@@ -197,6 +197,17 @@ impl Peer {
         matches!(self.state, State::Alone(_))
     }
 
+    /// Whether it elects, with all that it holds on the disk. Before that its database may be
+    /// another server's in part.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.state, State::Looking)
+    }
+
+    /// Who belongs to the ensemble.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
     /// What this server is doing.
     pub fn state(&self) -> PeerState {
         match &self.state {

@@ -38,6 +38,8 @@ pub(crate) fn settings() -> Settings {
         tree: TREE,
         enforce_quota: true,
         reconfig_enabled: false,
+        leader_serves: true,
+        close_session_lists: true,
         max_record: 1 << 20,
         auth: AuthSettings {
             digest: Some(DigestAlgorithm::Sha1),
@@ -286,7 +288,7 @@ impl Server {
                     self.taken.remove(&client);
                     self.said.push(format!("{}: release", client.0));
                 }
-                Output::Role { .. } => {}
+                Output::Mode { .. } => {}
                 Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
             }
         }
