@@ -32,6 +32,10 @@ const HEAD_START: u64 = 4 * STEP;
 /// Between two steps, so that syncs of the log are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// After the log has overtaken the zeros. A log that fast has so many records to a sync that zeros
+/// would spare it less than they cost.
+const REST: Duration = Duration::from_millis(250);
+
 /// Direct IO wants its memory aligned, too.
 #[repr(align(4096))]
 struct Zeros([u8; 256 << 10]);
@@ -100,13 +104,20 @@ struct State {
     zeroed: u64,
     /// The step under way begins here.
     step: Option<u64>,
+    /// The thread waits for a step to become due. While it rests between two it is not to be woken.
+    idle: bool,
     stop: bool,
 }
 
 impl State {
+    /// True if the log has gone past the zeros.
+    fn is_overtaken(&self) -> bool {
+        self.claimed > self.zeroed
+    }
+
     /// Where the next step begins, if one is due.
     fn due(&self) -> Option<u64> {
-        let start = match self.claimed > self.zeroed {
+        let start = match self.is_overtaken() {
             true => (self.claimed + HEAD_START).next_multiple_of(STEP),
             false => self.zeroed,
         };
@@ -125,6 +136,7 @@ impl ZeroAhead {
                 allocated,
                 zeroed: STEP,
                 step: None,
+                idle: false,
                 stop: false,
             }),
             wake: Condvar::new(),
@@ -149,7 +161,7 @@ impl ZeroAhead {
         while state.step.is_some_and(|start| start < end) {
             state = (self.shared.stepped.wait(state)).expect("the thread of zeros never panics");
         }
-        if state.due().is_some() {
+        if state.idle && state.due().is_some() {
             self.shared.wake.notify_one();
         }
     }
@@ -204,12 +216,19 @@ impl Shared {
                 tracing::warn!(path = ?direct.path, start, %error, "cannot write zeros ahead");
                 return;
             }
-            let state = self.lock();
-            let paused = self
-                .wake
-                .wait_timeout_while(state, PAUSE, |state| !state.stop);
-            drop(paused.expect("nobody panics while holding this lock"));
+            let state = self.rest(self.lock(), PAUSE);
+            if state.is_overtaken() {
+                drop(self.rest(state, REST));
+            }
         }
+    }
+
+    /// Waits for so long, or for the end.
+    fn rest<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        let rested = self
+            .wake
+            .wait_timeout_while(state, time, |state| !state.stop);
+        rested.expect("nobody panics while holding this lock").0
     }
 
     /// Waits until a step is due, and begins it; `None` at the end.
@@ -223,7 +242,9 @@ impl Shared {
                 state.step = Some(start);
                 return Some(start);
             }
+            state.idle = true;
             state = (self.wake.wait(state)).expect("nobody panics while holding this lock");
+            state.idle = false;
         }
     }
 }
@@ -240,6 +261,7 @@ mod tests {
             allocated,
             zeroed,
             step: None,
+            idle: false,
             stop: false,
         }
     }
