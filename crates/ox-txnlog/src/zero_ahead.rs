@@ -32,9 +32,9 @@ const HEAD_START: u64 = 4 * STEP;
 /// Between two steps, so that syncs of the log are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// After the log has overtaken the zeros. A log that fast has so many records to a sync that zeros
-/// would spare it less than they cost.
-const REST: Duration = Duration::from_millis(250);
+/// Bytes per batch above which there are no zeros: they spare each sync the same, and where a few
+/// syncs use a step up it costs more than that.
+const LARGE: u64 = 8 << 10;
 
 /// Direct IO wants its memory aligned, too.
 #[repr(align(4096))]
@@ -98,6 +98,8 @@ struct Shared {
 struct State {
     /// The log has written, or is writing, up to here.
     claimed: u64,
+    /// Bytes of a batch, on average of late.
+    batch: u64,
     /// The file's space ends here.
     allocated: u64,
     /// Zeros are on the disk up to here, as far as the log has not gone past it.
@@ -110,19 +112,23 @@ struct State {
 }
 
 impl State {
-    /// True if the log has gone past the zeros.
-    fn is_overtaken(&self) -> bool {
-        self.claimed > self.zeroed
+    /// The log writes a batch that ends at `end`.
+    fn claim(&mut self, end: u64) {
+        /// Batches that the average goes back.
+        const OF_LATE: u64 = 16;
+        let batch = end - self.claimed;
+        self.batch = (self.batch * (OF_LATE - 1) + batch) / OF_LATE;
+        self.claimed = end;
     }
 
     /// Where the next step begins, if one is due.
     fn due(&self) -> Option<u64> {
-        let start = match self.is_overtaken() {
+        let start = match self.claimed > self.zeroed {
             true => (self.claimed + HEAD_START).next_multiple_of(STEP),
             false => self.zeroed,
         };
         let fits = start + STEP <= self.allocated && start < self.claimed + AHEAD;
-        fits.then_some(start)
+        (fits && self.batch <= LARGE).then_some(start)
     }
 }
 
@@ -133,6 +139,7 @@ impl ZeroAhead {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 claimed,
+                batch: 0,
                 allocated,
                 zeroed: STEP,
                 step: None,
@@ -157,7 +164,7 @@ impl ZeroAhead {
     /// Claims everything before `end` for records, waiting for a step that is in the way.
     pub(crate) fn claim(&self, end: u64) {
         let mut state = self.shared.lock();
-        state.claimed = end;
+        state.claim(end);
         while state.step.is_some_and(|start| start < end) {
             state = (self.shared.stepped.wait(state)).expect("the thread of zeros never panics");
         }
@@ -216,19 +223,12 @@ impl Shared {
                 tracing::warn!(path = ?direct.path, start, %error, "cannot write zeros ahead");
                 return;
             }
-            let state = self.rest(self.lock(), PAUSE);
-            if state.is_overtaken() {
-                drop(self.rest(state, REST));
-            }
+            let state = self.lock();
+            let paused = self
+                .wake
+                .wait_timeout_while(state, PAUSE, |state| !state.stop);
+            drop(paused.expect("nobody panics while holding this lock"));
         }
-    }
-
-    /// Waits for so long, or for the end.
-    fn rest<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-        let rested = self
-            .wake
-            .wait_timeout_while(state, time, |state| !state.stop);
-        rested.expect("nobody panics while holding this lock").0
     }
 
     /// Waits until a step is due, and begins it; `None` at the end.
@@ -258,6 +258,7 @@ mod tests {
     fn state(claimed: u64, zeroed: u64, allocated: u64) -> State {
         State {
             claimed,
+            batch: 0,
             allocated,
             zeroed,
             step: None,
@@ -291,6 +292,21 @@ mod tests {
         shared.stepped.notify_one();
         wait.recv().unwrap();
         log.join().unwrap();
+    }
+
+    #[test]
+    fn there_are_no_zeros_while_batches_are_large_and_there_are_again_soon_after() {
+        let mut state = state(0, AHEAD / 2, 1 << 30);
+        let mut claim = |batch, times| {
+            for _ in 0..times {
+                state.claim(state.claimed + batch);
+            }
+            state.due().is_some()
+        };
+        assert!(claim(LARGE / 2, 30));
+        assert!(claim(4 * LARGE, 1), "one large batch is no load");
+        assert!(!claim(2 * LARGE, 30));
+        assert!(claim(200, 20));
     }
 
     #[test]
