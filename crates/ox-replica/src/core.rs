@@ -324,6 +324,8 @@ impl Core {
         let Some(session) = self.clients.get(&client).and_then(|client| client.session) else {
             return;
         };
+        let paths = requests.iter().filter_map(|request| request.work.path());
+        database.tree.warm(paths);
         for request in requests {
             // A session that is closing gets no more answers; its end closes the connection.
             if !self.tracker.touch(session, None, now.monotonic_ms) {
@@ -485,6 +487,13 @@ impl Core {
     }
 
     fn flushed(&mut self, database: &mut Database, zxid: Zxid) {
+        let flushed = self
+            .outstanding
+            .iter()
+            .take_while(|proposal| proposal.record.header.zxid <= zxid);
+        database
+            .tree
+            .warm(flushed.filter_map(|proposal| proposal.record.txn.path()));
         self.broadcast.handle(ox_zab::Input::Flushed(zxid));
         while let Some(output) = self.broadcast.poll_output() {
             match output {
