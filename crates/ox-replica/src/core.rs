@@ -197,9 +197,11 @@ impl Core {
             }
             Input::Disconnected { client } => self.disconnected(database, client),
             Input::Touched(session) => self.touched(now, session),
-            Input::Flushed(zxid) => self
-                .peer
-                .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid)),
+            Input::Flushed(zxid) => {
+                self.warm(database, zxid);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid));
+            }
             Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
             Input::State { link, state } => {
                 self.replace(now, database, *state);
@@ -252,6 +254,18 @@ impl Core {
             Stage::Leading(leading) => leading.tracker.dump(),
             Stage::Idle | Stage::Learning(_) => BTreeMap::new(),
         }
+    }
+
+    /// Makes the znodes ready that are about to be looked up, if all up to `zxid` commits.
+    fn warm(&self, database: &Database, zxid: Zxid) {
+        let pending = self
+            .pending
+            .iter()
+            .map(|pending| &pending.record)
+            .take_while(|record| record.header.zxid <= zxid);
+        database
+            .tree
+            .warm(pending.filter_map(|record| record.txn.path()));
     }
 
     /// Does what the ensemble's part of this server wants done.
@@ -400,6 +414,8 @@ impl Core {
         let Some(session) = state.session else {
             return;
         };
+        let paths = requests.iter().filter_map(|request| request.work.path());
+        database.tree.warm(paths);
         for request in requests {
             match &mut self.stage {
                 Stage::Idle => return,

@@ -231,6 +231,11 @@ impl DataTree {
             .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
     }
 
+    /// The znode at this path, or another one that looks like it to the index.
+    pub(crate) fn candidate(&self, path: &str) -> Option<u32> {
+        self.index.find(self.index.hash(path), |_| true)
+    }
+
     /// Makes room for so many znodes.
     pub(crate) fn reserve(&mut self, znodes: usize) {
         let nodes = &self.nodes;
