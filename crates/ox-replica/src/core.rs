@@ -178,7 +178,6 @@ impl Core {
             hash_seed,
             settings,
         };
-        core.tell_members(now, database);
         core.peer.start(now.monotonic_ms);
         core.pump(now, database);
         core
@@ -204,12 +203,12 @@ impl Core {
             }
             Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
             Input::State { link, state } => {
-                self.replace(now, database, *state);
+                self.replace(database, *state);
                 self.peer
                     .handle(now.monotonic_ms, ox_zab::Input::Replaced { link });
             }
             Input::Reloaded { done, state } => {
-                self.replace(now, database, *state);
+                self.replace(database, *state);
                 self.peer
                     .handle(now.monotonic_ms, ox_zab::Input::Done(done));
             }
@@ -367,22 +366,9 @@ impl Core {
     }
 
     /// Another state stands in place of all that was applied, and of all that was not.
-    fn replace(&mut self, now: Now, database: &mut Database, state: State) {
+    fn replace(&mut self, database: &mut Database, state: State) {
         self.pending.clear();
         database.replace(state);
-        self.tell_members(now, database);
-    }
-
-    /// Says in `/zookeeper/config` who belongs to the ensemble, whatever a snapshot says: the
-    /// configuration is each server's own (ZOOKEEPER-2819, 3829).
-    fn tell_members(&self, now: Now, database: &mut Database) {
-        if !self.peer.is_alone() {
-            let config = self.peer.config();
-            let text = config.to_string();
-            database
-                .tree
-                .set_config(text.as_bytes(), config.version, now.wall_ms);
-        }
     }
 
     fn touched(&mut self, now: Now, session: SessionId) {

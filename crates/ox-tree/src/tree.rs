@@ -142,16 +142,6 @@ impl DataTree {
         self.last_zxid = zxid;
     }
 
-    /// Says in `/zookeeper/config` who belongs to the ensemble. Every member does so by itself and
-    /// without a transaction, so neither digest nor last zxid know of it. `version` is that of the
-    /// configuration, `time` in milliseconds since 1970. Source: `DataTree.setData` as
-    /// `ZKDatabase.initConfigInZKDatabase` calls it; quorum.md 4.3.
-    pub fn set_config(&mut self, text: &[u8], version: i64, time: i64) {
-        if let Some(id) = self.resolve(path::CONFIG) {
-            self.set_data(id, Some(text), -1, Zxid(version), time);
-        }
-    }
-
     /// The digest of all znodes, version 2; 0 if none is kept.
     pub fn digest(&self) -> i64 {
         self.digest

@@ -203,11 +203,6 @@ impl Peer {
         matches!(self.state, State::Looking)
     }
 
-    /// Who belongs to the ensemble.
-    pub fn config(&self) -> &EnsembleConfig {
-        &self.config
-    }
-
     /// What this server is doing.
     pub fn state(&self) -> PeerState {
         match &self.state {

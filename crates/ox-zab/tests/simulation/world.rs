@@ -9,8 +9,8 @@ use ox_proto::{
     PeerAddress, PeerState, QuorumPacket, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_zab::{
-    DiskDone, DiskRequest, ElectionTiming, Entry, Epochs, History, Input, LinkId, LogSearch,
-    Membership, Output, Peer, Role, ZabSettings,
+    DiskDone, DiskRequest, ElectionTiming, Entry, Epochs, History, Input, LeaderSettings, LinkId,
+    LogSearch, Membership, Output, Peer, Role, ZabSettings,
 };
 
 use crate::checks::{Check, Checks};
@@ -494,6 +494,7 @@ impl World {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot_sync: self.plan.force_snapshot_sync,
+            leader: LeaderSettings::default(),
             max_record: 1000,
         };
         let membership = Membership {
