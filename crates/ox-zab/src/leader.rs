@@ -206,10 +206,7 @@ impl Leader {
 
     /// The learners that serve clients: who, and whether it votes.
     pub(crate) fn learners(&self) -> impl Iterator<Item = (ServerId, bool)> {
-        self.handlers
-            .values()
-            .filter(|handler| handler.state == HandlerState::Serving)
-            .map(|handler| (handler.server, handler.votes))
+        self.handlers.serving()
     }
 
     /// Sends a packet to a learner that serves clients.
@@ -245,6 +242,7 @@ impl Leader {
             }
             HandlerState::AwaitsEpoch
             | HandlerState::AwaitsElection { .. }
+            | HandlerState::AwaitsHistory { .. }
             | HandlerState::Searching { .. } => {
                 self.drop_link(cx, link, "it has spoken out of turn");
             }

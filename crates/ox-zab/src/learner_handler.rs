@@ -26,6 +26,8 @@ pub(crate) enum HandlerState {
     AwaitsEpochAck,
     /// It has accepted the new epoch and waits until a quorum has.
     AwaitsElection { last: Zxid },
+    /// It holds more of this epoch than we have committed, and waits until we have caught up.
+    AwaitsHistory { last: Zxid },
     /// The disk is searched for what it lacks.
     Searching { last: Zxid },
     /// It has been sent our history, and NEWLEADER.
@@ -245,6 +247,13 @@ impl Handlers {
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &Handler> {
         self.0.values()
+    }
+
+    /// Those that serve clients: who, and whether it follows rather than observes.
+    pub(crate) fn serving(&self) -> impl Iterator<Item = (ServerId, bool)> {
+        self.values()
+            .filter(|handler| handler.state == HandlerState::Serving)
+            .map(|handler| (handler.server, handler.votes))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkId, &mut Handler)> {

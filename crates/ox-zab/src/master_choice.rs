@@ -93,7 +93,10 @@ mod tests {
         let config = Arc::new(members(4, 1));
         let mut choice = MasterChoice::new(&settings(3, true), &config);
         let round: Vec<_> = (0..3).map(|_| choice.next(ServerId(2))).collect();
-        let mut masters: Vec<_> = round.iter().map(|choice| choice.master.unwrap().0).collect();
+        let mut masters: Vec<_> = round
+            .iter()
+            .map(|choice| choice.master.unwrap().0)
+            .collect();
         assert!(round.iter().all(|choice| choice.delay_ms == 0));
         let again = choice.next(ServerId(2));
         // The leader may have stood at the end of the list.

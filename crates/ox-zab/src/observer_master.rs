@@ -5,7 +5,8 @@
 //! revalidations in the order in which it was asked, so it is kept whose turn it is.
 //!
 //! Invariants: observers are served only while this follower serves, and only what it has committed
-//! itself; who wants to follow is refused; an observer that takes too long is dropped rather than
+//! itself; who wants to follow is refused; what an observer holds of this epoch is never truncated;
+//! an observer that takes too long is dropped rather than
 //! kept more for. Where Java keeps the last committed transactions, to close the gap behind what an
 //! observer was sent whole, no gap arises here. Source: `ObserverMaster.java`, `LearnerHandler.java`;
 //! quorum.md 12.2.
@@ -17,7 +18,7 @@ use ox_proto::{OpCode, PacketType, QuorumPacket, Zxid};
 
 use crate::context::Context;
 use crate::event::{LinkId, LogSearch, Output};
-use crate::learner_handler::{EpochAck, HandlerState, Handlers, Introduction, inform_of};
+use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, inform_of};
 use crate::sync::Ours;
 
 /// Questions of observers that the leader has not answered. Whoever asks more does not wait for
@@ -95,13 +96,17 @@ impl ObserverMaster {
             HandlerState::Connected => self.introduction(cx, link, &packet),
             HandlerState::AwaitsEpochAck => self.epoch_ack(cx, link, &packet),
             HandlerState::AwaitsAck if packet.r#type == PacketType::Ack => {
-                if self.handlers.synchronized(cx, link, packet.zxid, self.epoch) {
+                if self
+                    .handlers
+                    .synchronized(cx, link, packet.zxid, self.epoch)
+                {
                     self.handlers.release(cx, link);
                 }
             }
             HandlerState::Serving => self.hear(cx, link, packet),
             HandlerState::AwaitsEpoch
             | HandlerState::AwaitsElection { .. }
+            | HandlerState::AwaitsHistory { .. }
             | HandlerState::Searching { .. }
             | HandlerState::AwaitsAck
             | HandlerState::AwaitsService => {
@@ -126,10 +131,24 @@ impl ObserverMaster {
 
     fn epoch_ack(&mut self, cx: &mut Context<'_>, link: LinkId, packet: &QuorumPacket) {
         let Some(EpochAck { last, .. }) = EpochAck::read(packet) else {
-            return self.handlers.drop_link(cx, link, "it has not acknowledged the epoch");
+            return self
+                .handlers
+                .drop_link(cx, link, "it has not acknowledged the epoch");
         };
+        self.handlers.known(link).state = HandlerState::AwaitsHistory { last };
+        self.synchronize_if_ready(cx, link);
+    }
+
+    /// An observer may come from a server that has committed more than we have. All of that comes
+    /// to us too, unless the epoch ends; to have it truncated would show its clients an older
+    /// state.
+    fn synchronize_if_ready(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let ours = self.ours(cx);
-        self.handlers.synchronize(cx, link, ours, last);
+        if let HandlerState::AwaitsHistory { last } = self.handlers.known(link).state
+            && (last <= ours.last_processed || last.epoch() != self.epoch)
+        {
+            self.handlers.synchronize(cx, link, ours, last);
+        }
     }
 
     /// What the log on disk can do for an observer.
@@ -219,8 +238,8 @@ impl ObserverMaster {
         true
     }
 
-    /// A transaction commits.
-    pub(crate) fn commit(&mut self, cx: &mut Context<'_>, zxid: Zxid) {
+    /// A transaction is about to be committed.
+    pub(crate) fn commits(&mut self, cx: &mut Context<'_>, zxid: Zxid) {
         let links = self.handlers.links(|handler| handler.forwards);
         if links.is_empty() {
             return;
@@ -233,6 +252,14 @@ impl ObserverMaster {
                 let reason = "it lags more than observerMaster.sizeLimit";
                 self.handlers.drop_link(cx, link, reason);
             }
+        }
+    }
+
+    /// It is.
+    pub(crate) fn committed(&mut self, cx: &mut Context<'_>) {
+        let waits = |handler: &Handler| matches!(handler.state, HandlerState::AwaitsHistory { .. });
+        for link in self.handlers.links(waits) {
+            self.synchronize_if_ready(cx, link);
         }
     }
 

@@ -16,10 +16,11 @@ use ox_proto::{
 
 use crate::context::{Context, Epochs};
 use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
-use crate::event::{DiskDone, DiskRequest, Input, LinkId, Output};
+use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
 use crate::history::History;
 use crate::leader::Leader;
 use crate::learner::{Learner, Leave};
+use crate::master_choice::MasterChoice;
 use crate::settings::ZabSettings;
 
 /// Connections that may wait until it is known whether we lead, and packets of each.
@@ -55,8 +56,14 @@ pub struct Peer {
     disk_requests: usize,
     /// A state that was sent whole has taken the place of the database, and not that of the disk.
     half_replaced: bool,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    /// Whom it connects to as an observer.
+    masters: MasterChoice,
+    /// Before this time it does not elect, as an observer that has lost its leader.
+    look_at: Option<i64>,
     outputs: VecDeque<Output>,
 }
 
@@ -89,6 +96,7 @@ impl Peer {
             reconfig_enabled: false,
             timing,
         });
+        let masters = MasterChoice::new(&settings.observers, &config);
         Self {
             settings,
             config,
@@ -100,7 +108,10 @@ impl Peer {
             is_established: false,
             disk_requests: 0,
             half_replaced: false,
+            wants_state: false,
             early: BTreeMap::new(),
+            masters,
+            look_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -162,15 +173,14 @@ impl Peer {
                 self.check_followers(now);
             }
             Input::Accepted { link } => self.accepted(now, link),
+            Input::AcceptedObserver { link } => self.accepted_observer(now, link),
             Input::Dialed { server, link } => self.dialed(now, server, link),
             Input::Closed { link } => self.closed(now, link),
             Input::Received { link, packet } => self.received(now, link, packet),
             Input::Replaced { link } => self.replaced(now, link),
             Input::Flushed(zxid) => self.flushed(now, zxid),
             Input::Done(done) => self.done(now, done),
-            Input::Found { link, found } => {
-                self.with_leader(now, |leader, cx| leader.found(cx, link, found));
-            }
+            Input::Found { link, found } => self.found(now, link, found),
             Input::Timeout { delivered } => self.timeout(now, delivered),
         }
     }
@@ -183,7 +193,9 @@ impl Peer {
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
         match &self.state {
-            State::Alone(_) | State::Waiting | State::Learning(_) => i64::MAX,
+            State::Alone(_) => i64::MAX,
+            State::Waiting => self.look_at.unwrap_or(i64::MAX),
+            State::Learning(learner) => learner.poll_timeout(),
             State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
             State::Leading(leader) => leader.poll_timeout(),
         }
@@ -192,6 +204,12 @@ impl Peer {
     /// Whether this server is an ensemble of one without elections and epochs.
     pub fn is_alone(&self) -> bool {
         matches!(self.state, State::Alone(_))
+    }
+
+    /// Whether it elects, with all that it holds on the disk. Before that its database may be
+    /// another server's in part.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.state, State::Looking)
     }
 
     /// What this server is doing.
@@ -234,7 +252,11 @@ impl Peer {
     pub fn learners(&self) -> Vec<(ServerId, bool)> {
         match &self.state {
             State::Leading(leader) => leader.learners().collect(),
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => Vec::new(),
+            State::Learning(learner) => match learner.observers() {
+                Some(observers) => observers.handlers().serving().collect(),
+                None => Vec::new(),
+            },
+            State::Alone(_) | State::Waiting | State::Looking => Vec::new(),
         }
     }
 
@@ -284,11 +306,12 @@ impl Peer {
     pub fn send_to_leader(&mut self, now: i64, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Learning(learner) = state {
-            learner.send(&mut cx, packet);
+            learner.ask(&mut cx, packet);
         }
     }
 
-    /// Sends a packet to a learner that serves clients.
+    /// Sends a packet to a learner that serves clients. Only a leader does; a follower's observers
+    /// are served by this peer alone.
     pub fn send_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Leading(leader) = state {
@@ -302,6 +325,7 @@ impl Peer {
             settings: &self.settings,
             config: &self.config,
             epochs: self.epochs,
+            wants_state: self.wants_state,
             history: &mut self.history,
             outputs: &mut self.outputs,
             disk_requests: &mut self.disk_requests,
@@ -328,9 +352,18 @@ impl Peer {
             return;
         };
         if let Err(reason) = act(learner, &mut cx) {
-            tracing::warn!(sid = learner.leader().0, "leaving the leader: {reason}");
-            let served = learner.is_serving();
+            tracing::warn!(
+                sid = learner.master().0,
+                "leaving the server we learn from: {reason}"
+            );
+            let (served, observed) = (learner.is_serving(), learner.observes());
             learner.leave(&mut cx);
+            // When a leader ends, its observers should not all ask at once who is the next.
+            let pause_ms = match observed {
+                true => self.masters.election_delay_ms(),
+                false => 0,
+            };
+            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
             self.look_again(now, served);
         } else {
             self.after_role();
@@ -405,7 +438,7 @@ impl Peer {
         let is_quiet = self.disk_requests == 0
             && !self.half_replaced
             && self.history.flushed() == self.history.last();
-        if matches!(self.state, State::Waiting) && is_quiet {
+        if matches!(self.state, State::Waiting) && is_quiet && self.look_at.is_none() {
             tracing::info!(
                 zxid = %self.history.last(),
                 epoch = ?self.epochs.current,
@@ -459,11 +492,15 @@ impl Peer {
                 let observes = state == PeerState::Observing;
                 let what = if observes { "OBSERVING" } else { "FOLLOWING" };
                 tracing::info!(sid = leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(leader));
                 let (_, mut cx) = self.parts(now);
                 for link in early.into_keys() {
                     cx.close(link);
                 }
-                let learner = Learner::new(&mut cx, leader, observes);
+                let learner = match choice {
+                    Some(choice) => Learner::observe(&mut cx, leader, choice),
+                    None => Learner::follow(&mut cx, leader),
+                };
                 self.state = State::Learning(Box::new(learner));
             }
             PeerState::Looking => unreachable!("an election ends in a role"),
@@ -483,9 +520,28 @@ impl Peer {
         }
     }
 
+    fn accepted_observer(&mut self, now: i64, link: LinkId) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Learning(learner) => learner.observer_accepted(&mut cx, link),
+            State::Alone(_) | State::Waiting | State::Looking | State::Leading(_) => {
+                cx.close(link);
+            }
+        }
+    }
+
+    fn found(&mut self, now: i64, link: LinkId, found: LogSearch) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Leading(leader) => leader.found(&mut cx, link, found),
+            State::Learning(learner) => learner.found(&mut cx, link, found),
+            State::Alone(_) | State::Waiting | State::Looking => {}
+        }
+    }
+
     fn dialed(&mut self, now: i64, server: ServerId, link: Option<LinkId>) {
         let is_wanted = matches!(&self.state, State::Learning(learner)
-            if learner.leader() == server && learner.awaits_connection());
+            if learner.master() == server && learner.awaits_connection());
         if is_wanted {
             self.with_learner(now, |learner, cx| learner.dialed(cx, link));
         } else if let Some(link) = link {
@@ -503,7 +559,11 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {}
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_closed(cx, link);
+                Ok(())
+            }),
+            State::Alone(_) | State::Waiting | State::Looking => {}
         }
     }
 
@@ -515,6 +575,10 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.received(cx, packet));
             }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_received(cx, link, packet);
+                Ok(())
+            }),
             State::Waiting | State::Looking => {
                 let is_first = packet.r#type == PacketType::FollowerInfo
                     || packet.r#type == PacketType::ObserverInfo;
@@ -529,7 +593,7 @@ impl Peer {
                     None => {}
                 }
             }
-            State::Alone(_) | State::Learning(_) => {}
+            State::Alone(_) => {}
         }
     }
 
@@ -568,12 +632,18 @@ impl Peer {
         match done {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
+                self.wants_state = false;
             }
             DiskDone::EpochAnnounced(_) => {}
             DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
-            DiskDone::Truncated { last } => self.history.truncate(last),
+            DiskDone::Truncated { last } => {
+                self.history.truncate(last);
+                self.outputs.push_back(Output::Forget { after: last });
+            }
+            DiskDone::NotTruncated => self.wants_state = true,
             DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
                 self.half_replaced = false;
+                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
                 self.history.restart(last);
             }
         }
@@ -603,7 +673,15 @@ impl Peer {
                     self.step_down(now, &reason);
                 }
             }
-            State::Alone(_) | State::Waiting | State::Learning(_) => {}
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.timeout(cx);
+                Ok(())
+            }),
+            State::Waiting => {
+                self.look_at = self.look_at.filter(|&at| now < at);
+                self.look_if_ready(now);
+            }
+            State::Alone(_) => {}
         }
     }
 }

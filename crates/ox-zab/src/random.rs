@@ -50,7 +50,10 @@ mod tests {
             seen[usize::try_from(random.below(10)).unwrap()] += 1;
         }
         assert!(seen.iter().all(|&times| 50 < times), "{seen:?}");
-        assert_eq!((random.below(0), random.below(-1), random.below(1)), (0, 0, 0));
+        assert_eq!(
+            (random.below(0), random.below(-1), random.below(1)),
+            (0, 0, 0)
+        );
     }
 
     #[test]

@@ -196,7 +196,9 @@ impl Handlers {
 }
 
 fn plan(cx: &Context<'_>, ours: Ours, last: Zxid) -> Plan {
-    if cx.settings.force_snapshot_sync {
+    // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged them:
+    // such a tail must be truncated, or stay.
+    if cx.settings.force_snapshot_sync && last <= ours.last_processed {
         return Plan::Snap;
     }
     if last == ours.last_processed {

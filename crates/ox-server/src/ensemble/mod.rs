@@ -19,7 +19,9 @@ use ox_proto::{
 };
 use ox_replica::Input;
 use ox_txnlog::DataDirs;
-use ox_zab::{ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, Output, ZabSettings};
+use ox_zab::{
+    ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, Output, ZabSettings,
+};
 use ox_zab_net::{
     ElectionMesh, ElectionSettings, Heard, LearnerListener, LearnerMesh, Link, LinkEvent,
     LinkSettings, Members, Votes,

@@ -98,6 +98,7 @@ pub(crate) fn settings(own: i64) -> ZabSettings {
         sync_limit: 5,
         force_snapshot_sync: false,
         leader: ox_zab::LeaderSettings::default(),
+        observers: ox_zab::ObserverSettings::default(),
         max_record: 1 << 20,
     }
 }
@@ -432,6 +433,19 @@ impl World {
             | Output::Forget { .. }
             | Output::LearnerGone { .. } => {}
         }
+    }
+
+    fn dial(&mut self, id: ServerId, to: ServerId, accepted: impl Fn(LinkId) -> Input) {
+        if self.cut.contains(&(id, to)) || !self.servers.contains_key(&to) {
+            let link = None;
+            self.later(id, self.now + DIAL_MS, Input::Dialed { server: to, link });
+            return;
+        }
+        let (near, far) = self.connect(id, to);
+        self.due.push_back((to, Event::Input(accepted(far))));
+        let link = Some(near);
+        let dialed = Input::Dialed { server: to, link };
+        self.due.push_back((id, Event::Input(dialed)));
     }
 
     fn send(&mut self, from: End, packet: QuorumPacket) {
