@@ -37,18 +37,16 @@ use bytes::Bytes;
 use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::broadcast::Broadcast;
-use crate::context::Context;
+use crate::context::{Context, Epochs};
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
 use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, inform_of};
 use crate::quorum::{Quorums, Tracker};
 use crate::sync::Ours;
 
-/// How far an epoch that a learner reports may be ahead of all that is known: whoever reports more
-/// makes epochs up, and there are not many of them.
-const MAX_EPOCH_JUMP: u32 = 1 << 20;
-
-/// The last epoch whose zxids are not negative.
-const LAST_EPOCH: u32 = 0x7fff_ffff;
+/// How far an epoch that a learner reports may be ahead of our own: so many elections in a row have
+/// not failed while ours was the newest history. Whoever reports more makes epochs up, and there
+/// are not many of them.
+const MAX_EPOCH_JUMP: u32 = 1 << 16;
 
 /// How far the leader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +268,7 @@ impl Leader {
         }
         // Strangers have no say in which epoch it will be: they could use up all there are.
         if cx.config.members.contains_key(&server) {
-            if accepted > self.highest_accepted.saturating_add(MAX_EPOCH_JUMP) {
+            if accepted > cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP) {
                 return self.drop_link(cx, link, "its epoch cannot be");
             }
             self.highest_accepted = self.highest_accepted.max(accepted);
@@ -287,7 +285,7 @@ impl Leader {
             return;
         }
         let epoch = self.highest_accepted.saturating_add(1);
-        if epoch > LAST_EPOCH {
+        if epoch > Epochs::LAST {
             tracing::error!("no epoch is left after {:#x}", self.highest_accepted);
             return;
         }
@@ -468,9 +466,11 @@ impl Leader {
         self.establish(cx);
     }
 
-    /// The zxid of the next proposal; `None` once the counter of this epoch is spent.
+    /// The zxid of the next proposal; `None` before there may be one, and once the counter of this
+    /// epoch is spent.
     pub(crate) fn next_zxid(&self) -> Option<Zxid> {
-        self.broadcast.last_proposed().next()
+        let last = self.is_serving().then(|| self.broadcast.last_proposed());
+        last.and_then(Zxid::next)
     }
 
     /// Sends a proposal to all that follow. The caller has it written to our own log.

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
 
-use crate::context::Context;
+use crate::context::{Context, Epochs};
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
 use crate::master_choice::Choice;
 use crate::observer_master::ObserverMaster;
@@ -367,6 +367,9 @@ impl Learner {
         let epoch = packet.zxid.epoch();
         if epoch < cx.epochs.accepted {
             return Err(Leave::OldEpoch(epoch));
+        }
+        if epoch > Epochs::LAST {
+            return Err(unexpected(packet, "of an epoch that cannot be"));
         }
         self.epoch = epoch;
         if epoch == cx.epochs.accepted {

@@ -178,7 +178,7 @@ impl EpochAck {
         let data = packet.data.as_deref()?;
         let current = data.first_chunk::<4>()?;
         (packet.r#type == PacketType::AckEpoch).then(|| Self {
-            current: i32::from_be_bytes(*current).into(),
+            current: i64::from(i32::from_be_bytes(*current)).max(-1),
             last: packet.zxid,
         })
     }
@@ -222,6 +222,24 @@ impl Handlers {
         }
         cx.close(link);
         self.closed(cx, link);
+    }
+
+    /// Ends the other connections of a server that is being synchronized. What is still on its way
+    /// by them may acknowledge records that it is now told to cut.
+    pub(crate) fn drop_earlier_links(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: LinkId,
+        server: ServerId,
+    ) {
+        let introduced = |handler: &Handler| {
+            handler.server == server && handler.state != HandlerState::Connected
+        };
+        for other in self.links(introduced) {
+            if other != link {
+                self.drop_link(cx, other, "it has connected again");
+            }
+        }
     }
 
     /// Ends every connection.

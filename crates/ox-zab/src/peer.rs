@@ -277,8 +277,8 @@ impl Peer {
         }
     }
 
-    /// The zxid of the next proposal. `None` on who does not lead, and once the counter of this
-    /// epoch is spent; a server that is alone is free to go on in the next epoch.
+    /// The zxid of the next proposal. `None` on who does not lead a quorum, and once the counter of
+    /// this epoch is spent; a server that is alone is free to go on in the next epoch.
     pub fn next_zxid(&self) -> Option<Zxid> {
         match &self.state {
             State::Alone(leader) => leader
@@ -290,7 +290,11 @@ impl Peer {
     }
 
     /// Broadcasts a transaction. The caller has it written to our own log.
+    ///
+    /// # Panics
+    /// If `zxid` is not the next.
     pub fn propose(&mut self, now: i64, zxid: Zxid, payload: Bytes) {
+        assert_eq!(Some(zxid), self.next_zxid(), "it may not be proposed");
         self.history.append(zxid, Bytes::clone(&payload));
         self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
     }
@@ -356,15 +360,7 @@ impl Peer {
                 sid = learner.master().0,
                 "leaving the server we learn from: {reason}"
             );
-            let (served, observed) = (learner.is_serving(), learner.observes());
-            learner.leave(&mut cx);
-            // When a leader ends, its observers should not all ask at once who is the next.
-            let pause_ms = match observed {
-                true => self.masters.election_delay_ms(),
-                false => 0,
-            };
-            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
-            self.look_again(now, served);
+            self.look_again(now);
         } else {
             self.after_role();
         }
@@ -384,8 +380,25 @@ impl Peer {
         self.election.established(epoch.into());
     }
 
-    /// Goes on to elect once the disk is done.
-    fn look_again(&mut self, now: i64, served: bool) {
+    /// Ends the role, and goes on to elect once the disk is done.
+    fn look_again(&mut self, now: i64) {
+        let (state, mut cx) = self.parts(now);
+        let (served, observed) = match state {
+            State::Leading(leader) => {
+                leader.resign(&mut cx);
+                (leader.is_serving(), false)
+            }
+            State::Learning(learner) => {
+                learner.leave(&mut cx);
+                (learner.is_serving(), learner.observes())
+            }
+            State::Alone(_) | State::Waiting | State::Looking => (false, false),
+        };
+        if observed {
+            // When a leader ends, its observers should not all ask at once who is next.
+            let pause_ms = self.masters.election_delay_ms();
+            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
+        }
         if served {
             self.outputs.push_back(Output::Retire);
         }
@@ -398,14 +411,8 @@ impl Peer {
     }
 
     fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
-        let (state, mut cx) = self.parts(now);
-        let State::Leading(leader) = state else {
-            return;
-        };
         tracing::warn!("not leading any more: {reason}");
-        let served = leader.is_serving();
-        leader.resign(&mut cx);
-        self.look_again(now, served);
+        self.look_again(now);
     }
 
     /// Someone elects, in the round of this number.
@@ -603,12 +610,12 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.replaced(cx));
             }
-            // It came too late: the disk knows what this server is.
+            // It came too late: the disk knows what this server is, whatever it does by now.
             State::Alone(_)
             | State::Waiting
             | State::Looking
             | State::Leading(_)
-            | State::Learning(_) => self.look_again(now, false),
+            | State::Learning(_) => self.look_again(now),
         }
     }
 

@@ -97,6 +97,7 @@ impl Handlers {
         }
         let newest = cx.history.committed();
         let server = self.known(link).server;
+        self.drop_earlier_links(cx, link, server);
         let position = match plan {
             Plan::Diff { from } => {
                 // All that it names is committed, so this is where its part of the history ends.
@@ -196,19 +197,24 @@ impl Handlers {
 }
 
 fn plan(cx: &Context<'_>, ours: Ours, last: Zxid) -> Plan {
-    // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged them:
-    // such a tail must be truncated, or stay.
-    if cx.settings.force_snapshot_sync && last <= ours.last_processed {
+    let processed = ours.last_processed;
+    // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged
+    // them: such a tail must be truncated, or stay.
+    if cx.settings.force_snapshot_sync && last <= processed {
         return Plan::Snap;
     }
-    if last == ours.last_processed {
+    if last == processed {
         return Plan::Diff { from: last };
     }
     let (base, newest) = (cx.history.base(), cx.history.committed());
-    // A zxid with the counter 0 stands for no entry: its owner has begun an epoch.
-    let begins_epoch = last.counter() == 0;
+    if last < Zxid::ZERO {
+        return Plan::Snap; // It holds nothing that counts.
+    }
     if last > newest {
-        return match begins_epoch {
+        // A zxid with the counter 0 stands for no entry: its owner has begun an epoch. And of
+        // an epoch that we hold nothing of, it may hold only what a snapshot began with.
+        let is_foreign = last.epoch() > newest.epoch() && last <= processed;
+        return match last.counter() == 0 || is_foreign {
             true => Plan::Snap,
             false => Plan::Trunc { to: newest },
         };

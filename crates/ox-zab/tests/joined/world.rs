@@ -364,18 +364,9 @@ impl World {
                     self.due.push_back((to, Event::Input(input)));
                 }
             }
-            Output::Dial { server: to } => {
-                if self.cut.contains(&(id, to)) || !self.servers.contains_key(&to) {
-                    let link = None;
-                    self.later(id, now + DIAL_MS, Input::Dialed { server: to, link });
-                    return;
-                }
-                let (near, far) = self.connect(id, to);
-                self.due
-                    .push_back((to, Event::Input(Input::Accepted { link: far })));
-                let link = Some(near);
-                self.due
-                    .push_back(reply(Input::Dialed { server: to, link }));
+            Output::Dial { server: to } => self.dial(id, to, |link| Input::Accepted { link }),
+            Output::DialMaster { server: to } => {
+                self.dial(id, to, |link| Input::AcceptedObserver { link });
             }
             Output::Send { link, packet } => self.send((id, link), packet),
             Output::SendState { link } => {

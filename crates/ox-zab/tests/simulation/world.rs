@@ -21,6 +21,9 @@ use crate::random::Random;
 /// No simulated run needs more; one that does turns in circles.
 const MAX_EVENTS: u64 = 400_000;
 
+const TICK_MS: i64 = 200;
+const SYNC_LIMIT: i64 = 5;
+
 #[derive(Clone, Debug)]
 enum Event {
     Timer {
@@ -72,6 +75,10 @@ enum Event {
         from: Place,
         to: Place,
     },
+    Crash {
+        place: Place,
+    },
+    Join,
     Fault,
     Load,
 }
@@ -106,6 +113,7 @@ enum Fault {
     Pause,
     Stranger,
     Wipe,
+    LoseLeader,
 }
 
 impl Plan {
@@ -119,6 +127,7 @@ impl Plan {
             Fault::StaleVote,
             Fault::Pause,
             Fault::Stranger,
+            Fault::LoseLeader,
         ];
         let mut faults: Vec<_> = all.into_iter().filter(|_| random.chance(60)).collect();
         if random.chance(10) {
@@ -154,6 +163,8 @@ struct Server {
     /// In the log and not applied.
     pending: VecDeque<Entry>,
     serves: Option<(Role, u32)>,
+    /// When each voter was heard from on a link that leads here.
+    heard: BTreeMap<Place, i64>,
     timer: (i64, u64),
 }
 
@@ -226,6 +237,7 @@ impl World {
             database: Snapshot::default(),
             pending: VecDeque::new(),
             serves: None,
+            heard: BTreeMap::new(),
             timer: (i64::MAX, 0),
         };
         let mut world = Self {
@@ -342,7 +354,6 @@ impl World {
         self.cuts.clear();
         for place in 0..self.servers.len() {
             self.servers[place].slow_until = 0;
-            self.servers[place].paused_until = 0;
             if self.servers[place].peer.is_none() {
                 self.schedule(1, Event::Restart { place });
             }
@@ -402,6 +413,7 @@ impl World {
                     server.timer.0 = i64::MAX;
                     let delivered = self.random.chance(90);
                     self.input(place, Input::Timeout { delivered });
+                    self.is_heard(place);
                 }
             }
             Event::Disk { place, life } => {
@@ -453,11 +465,36 @@ impl World {
                     self.send_vote(from, to, number, notification);
                 }
             }
+            Event::Crash { place } => {
+                if self.now < self.plan.quiet_at {
+                    self.crash(place);
+                }
+            }
+            Event::Join => self.join(),
             Event::Fault => self.fault(),
             Event::Load => self.load(),
         }
         for leader in std::mem::take(&mut self.requests) {
             self.propose(leader);
+        }
+    }
+
+    /// P8: who leads hears from a quorum.
+    fn is_heard(&self, place: Place) {
+        let server = &self.servers[place];
+        let Some((Role::Leading, _)) = server.serves else {
+            return;
+        };
+        // Who was stopped first takes in what has come meanwhile.
+        if self.now < server.paused_until + TICK_MS {
+            return;
+        }
+        let patience = (SYNC_LIMIT + 2) * TICK_MS;
+        let is_near = |other: &Place| {
+            *other == place || self.now - server.heard.get(other).unwrap_or(&0) <= patience
+        };
+        if (0..self.plan.voters).filter(is_near).count() <= self.plan.voters / 2 {
+            self.fail(&format!("P8: {place} leads and hears from no quorum"));
         }
     }
 
@@ -474,7 +511,12 @@ impl World {
                 let place = self.links.get(&link)?.ends[side].place;
                 (place < self.servers.len()).then_some(place)
             }
-            Event::Restart { .. } | Event::Rejoin { .. } | Event::Fault | Event::Load => None,
+            Event::Restart { .. }
+            | Event::Rejoin { .. }
+            | Event::Crash { .. }
+            | Event::Join
+            | Event::Fault
+            | Event::Load => None,
         }
     }
 
@@ -496,9 +538,9 @@ impl World {
         server.database = state;
         let settings = ZabSettings {
             own: id(place),
-            tick_ms: 200,
+            tick_ms: TICK_MS,
             init_limit: 10,
-            sync_limit: 5,
+            sync_limit: SYNC_LIMIT,
             force_snapshot_sync: self.plan.force_snapshot_sync,
             leader: LeaderSettings::default(),
             observers: ObserverSettings {
@@ -741,6 +783,9 @@ impl World {
             Output::Serve { role, epoch } => {
                 let server = &mut self.servers[place];
                 server.serves = Some((role, epoch));
+                server.heard = (0..self.plan.voters)
+                    .map(|place| (place, self.now))
+                    .collect();
                 let check = match role {
                     Role::Leading => {
                         let database = &mut server.database;
@@ -851,17 +896,19 @@ impl World {
     }
 
     fn perform(&mut self, place: Place, batch: usize) -> Input {
-        let before = self.servers[place].disk.clone();
-        let done = self.servers[place].disk.perform(batch);
-        let done = match done {
+        let disk = &mut self.servers[place].disk;
+        let cuts = matches!(
+            disk.queue.front(),
+            Some(DiskOp::Install(_) | DiskOp::Request(DiskRequest::Truncate { .. }))
+        );
+        let before = cuts.then(|| disk.clone());
+        let done = match disk.perform(batch) {
             Ok(done) => done,
             Err(what) => self.fail(&format!("L4: {place}: {what}")),
         };
-        if matches!(
-            done,
-            Input::Done(DiskDone::Truncated { .. } | DiskDone::Installed { .. })
-        ) {
-            self.check(self.checks.cut(place, &before, &self.servers[place].disk));
+        if let Some(before) = before {
+            let disks = self.servers.iter().map(|server| &server.disk);
+            self.check(self.checks.cut(place, &before, disks));
         }
         let check = self.checks.disk(place, &self.servers[place].disk);
         self.check(check);
@@ -962,6 +1009,9 @@ impl World {
                     if self.is_traced {
                         let packet = show_packet(&packet);
                         println!("{:>7} {to} < {} {packet}", self.now, link.0);
+                    }
+                    if side == 1 {
+                        self.servers[to].heard.insert(from, self.now);
                     }
                     self.input(to, Input::Received { link, packet });
                 }
@@ -1170,10 +1220,10 @@ impl World {
                 }
             }
             Fault::Pause => {
-                self.note(|_| format!("{place} stops for {long}"));
-                self.servers[place].paused_until = self.now + long;
+                self.pause(place, long);
             }
             Fault::Stranger => self.stranger(place),
+            Fault::LoseLeader => self.lose_leader(),
         }
     }
 
@@ -1192,13 +1242,7 @@ impl World {
     /// Cuts a server off from some, one way or both.
     fn cut(&mut self, place: Place) {
         if self.random.chance(50) {
-            self.note(|_| "all are connected again".to_owned());
-            self.cuts.clear();
-            for from in 0..self.servers.len() {
-                for to in 0..self.servers.len() {
-                    self.schedule(5, Event::Rejoin { from, to });
-                }
-            }
+            self.join();
             return;
         }
         for other in 0..self.servers.len() {
@@ -1208,6 +1252,51 @@ impl World {
                 if self.random.chance(80) {
                     self.cuts.insert((other, place));
                 }
+            }
+        }
+    }
+
+    fn pause(&mut self, place: Place, length: i64) {
+        self.note(|_| format!("{place} stops for {length}"));
+        let until = &mut self.servers[place].paused_until;
+        *until = (*until).max(self.now + length);
+    }
+
+    /// A leader goes on while hardly anybody hears it, and goes down or is cut off for a while: what
+    /// it has proposed last is in few logs.
+    fn lose_leader(&mut self) {
+        let leads = |server: &&Server| matches!(server.serves, Some((Role::Leading, _)));
+        let Some(place) = self.servers.iter().find(leads).map(|server| server.place) else {
+            return;
+        };
+        self.note(|_| format!("{place} leads and is to be lost"));
+        for other in 0..self.servers.len() {
+            if other != place && self.random.chance(70) {
+                self.cuts.insert((place, other));
+                self.cuts.insert((other, place));
+            }
+        }
+        for _ in 0..=self.random.below(5) {
+            self.propose(place);
+        }
+        let soon = self.random.between(1, 200);
+        match self.random.chance(70) {
+            true => self.schedule(soon, Event::Crash { place }),
+            false => self.pause(place, 10 * soon),
+        }
+        let later = self.random.between(500, 4000);
+        self.schedule(later, Event::Restart { place });
+        if self.random.chance(80) {
+            self.schedule(soon + 1, Event::Join);
+        }
+    }
+
+    fn join(&mut self) {
+        self.note(|_| "all are connected again".to_owned());
+        self.cuts.clear();
+        for from in 0..self.servers.len() {
+            for to in 0..self.servers.len() {
+                self.schedule(5, Event::Rejoin { from, to });
             }
         }
     }
