@@ -300,7 +300,7 @@ fn peer(
 ) -> Peer {
     match (&shared.config.ensemble, epochs) {
         (Some(own), Some(epochs)) => Peer::member(
-            ensemble::zab_settings(shared, own),
+            ensemble::zab_settings(shared, own, RandomState::new().hash_one("observer")),
             ensemble::membership(own, epochs),
             history,
         ),
