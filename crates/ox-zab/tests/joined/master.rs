@@ -110,15 +110,23 @@ fn what_an_observer_asks_comes_to_the_leader_as_it_was_asked() {
 fn answers_go_to_whom_has_asked() {
     let mut world = ensemble(1, |_| {});
     let master = world.connected_to(4)[0];
-    // The follower has sent its own when the observer's comes.
-    world.ask(4, request(7, 1, OpCode::Sync));
-    world.ask(master, request(8, 1, OpCode::Sync));
+    for first in [master, 4] {
+        let second = master + 4 - first;
+        for asker in [first, second] {
+            world.ask(asker, request(7, 1, OpCode::Sync));
+            world.settle();
+        }
+        let before = world.server(first).synced;
+        for answered in 1..=2 {
+            world.answer_sync();
+            assert_eq!(world.server(first).synced, before + 1);
+            assert_eq!(world.server(second).synced, before + answered - 1);
+        }
+    }
     world.ask(4, revalidation(7));
     world.ask(master, revalidation(8));
     world.ask(master, revalidation(9));
     world.settle();
-    assert_eq!(world.server(4).synced, 1);
-    assert_eq!(world.server(master).synced, 1);
     let answer = |session: i64| Bytes::from([&session.to_be_bytes()[..], &[1]].concat());
     assert_eq!(world.server(4).revalidated, [answer(7)]);
     assert_eq!(world.server(master).revalidated, [answer(8), answer(9)]);
@@ -141,6 +149,7 @@ fn a_sync_comes_through_behind_the_commits_before_it() {
     world.settle();
     // It has committed, but not here yet.
     world.say(hand, request(7, 2, OpCode::Sync));
+    world.answer_sync();
     assert_eq!(world.heard(hand), []);
     world.flush(1);
     let heard = types(&world.heard(hand));

@@ -61,6 +61,8 @@ pub(crate) struct World {
     later: BTreeMap<(i64, u64), (ServerId, Event)>,
     ends: BTreeMap<End, End>,
     next: u64,
+    /// Syncs that wait for [`World::answer_sync`].
+    syncs: VecDeque<(ServerId, LinkId)>,
     /// Who cannot dial whom.
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     /// What has come to ends that are no servers.
@@ -164,6 +166,7 @@ impl World {
             later: BTreeMap::new(),
             ends: BTreeMap::new(),
             next: 1,
+            syncs: VecDeque::new(),
             cut: BTreeSet::new(),
             received: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -512,20 +515,27 @@ impl World {
         }
     }
 
-    /// What a leader does with a request: a sync is through when it comes, as nothing is ever
-    /// outstanding here; anything else becomes a transaction.
+    /// What a leader does with a request: a sync waits, anything else becomes a transaction.
     fn answer_request(&mut self, leader: ServerId, link: LinkId, data: &[u8]) {
         let session = i64::from_be_bytes(data[..8].try_into().unwrap());
         let cxid = i32::from_be_bytes(data[8..12].try_into().unwrap());
         let op = i32::from_be_bytes(data[12..16].try_into().unwrap());
         if op == OpCode::Sync.code() {
-            let now = self.now;
-            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
-            let peer = &mut self.servers.get_mut(&leader).unwrap().peer;
-            peer.send_to_learner(now, link, packet);
+            self.syncs.push_back((leader, link));
         } else {
             self.propose(session, cxid);
         }
+    }
+
+    /// The leader answers the oldest sync.
+    pub(crate) fn answer_sync(&mut self) {
+        let (leader, link) = self.syncs.pop_front().unwrap();
+        let now = self.now;
+        let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+        let peer = &mut self.servers.get_mut(&leader).unwrap().peer;
+        peer.send_to_learner(now, link, packet);
+        self.perform(leader);
+        self.settle();
     }
 }
 
