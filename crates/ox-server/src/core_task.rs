@@ -306,6 +306,11 @@ impl CoreTask {
                     }
                     self.log.request(request);
                 }
+                Output::State { link, begin, image } => {
+                    if let Some(member) = &self.member {
+                        member.send_state(link, &begin, image);
+                    }
+                }
                 Output::Peer(output) => {
                     if let Some(member) = &mut self.member {
                         member.perform(output);

@@ -289,7 +289,7 @@ impl Server {
                     self.said.push(format!("{}: release", client.0));
                 }
                 Output::Mode { .. } => {}
-                Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
+                Output::State { .. } | Output::Peer(_) => panic!("a server alone has no peers"),
             }
         }
     }
