@@ -284,6 +284,7 @@ impl Core {
                 other @ (ox_zab::Output::Notify { .. }
                 | ox_zab::Output::DialPeers
                 | ox_zab::Output::Dial { .. }
+                | ox_zab::Output::DialMaster { .. }
                 | ox_zab::Output::Send { .. }
                 | ox_zab::Output::SendLog { .. }
                 | ox_zab::Output::ReadTimeout { .. }

@@ -298,7 +298,12 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
-                Output::Mode { mode, epoch } => take_mode(&self.shared, mode, epoch),
+                Output::Mode { mode, epoch } => {
+                    if let Some(member) = &mut self.member {
+                        member.follows(mode == Some(Mode::Follower));
+                    }
+                    take_mode(&self.shared, mode, epoch);
+                }
                 Output::Peer(ox_zab::Output::Disk(request)) => {
                     // Behind what was appended before it.
                     if self.batch.last().is_some() {
