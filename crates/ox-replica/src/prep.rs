@@ -275,7 +275,12 @@ impl Prep {
         Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
     }
 
-    fn check(&mut self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+    /// Compares a version.
+    pub(crate) fn check(
+        &mut self,
+        cx: Context<'_>,
+        request: CheckVersionRequest,
+    ) -> Result<Txn, ErrorCode> {
         let CheckVersionRequest { path, version } = request;
         check_path(&path)?;
         let node = self.permitted(cx, &path, Acl::READ)?;
