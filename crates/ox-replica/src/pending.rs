@@ -7,12 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid};
 use ox_tree::DataTree;
-use ox_tree::digest::node_digest;
+use ox_tree::digest::DigestPrefix;
 
 /// A znode as proposals will leave it.
 #[derive(Clone, Debug)]
@@ -23,13 +22,18 @@ pub(crate) struct PendingNode {
     pub(crate) data: PendingData,
 }
 
-/// A znode's data as proposals will leave it.
-#[derive(Clone, Debug)]
+/// What there is to know of a znode's data as proposals will leave it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum PendingData {
-    /// As in the committed tree.
+    /// It is as in the committed tree.
     Committed,
-    /// Replaced.
-    New(Option<Bytes>),
+    /// It is replaced.
+    New {
+        /// Its length in bytes.
+        length: usize,
+        /// What it adds, with the path, to the digest of the znode.
+        prefix: DigestPrefix,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +42,7 @@ struct Record {
     /// `None` for a znode that will be gone.
     node: Option<PendingNode>,
     /// What the znode adds to the digest of the tree.
-    digest: i64,
+    digest: u32,
 }
 
 /// What has been proposed and not applied.
@@ -51,7 +55,6 @@ pub(crate) struct PendingView {
     born: HashMap<SessionId, VecDeque<Arc<str>>, FixedState>,
     /// The digest of the tree with all of it applied.
     digest: i64,
-    keep_digest: bool,
     /// What the proposal that is being prepared has replaced.
     undo: Undo,
 }
@@ -73,13 +76,12 @@ struct Undo {
 
 impl PendingView {
     /// Nothing is pending on `tree`.
-    pub(crate) fn new(tree: &DataTree, hash_seed: u64, keep_digest: bool) -> Self {
+    pub(crate) fn new(tree: &DataTree, hash_seed: u64) -> Self {
         Self {
             records: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             order: VecDeque::new(),
             born: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             digest: tree.digest(),
-            keep_digest,
             undo: Undo::default(),
         }
     }
@@ -104,8 +106,8 @@ impl PendingView {
 
     /// The length of the data of `node`, which stands at `path`.
     pub(crate) fn data_length(tree: &DataTree, path: &str, node: &PendingNode) -> usize {
-        match &node.data {
-            PendingData::New(data) => data.as_ref().map_or(0, Bytes::len),
+        match node.data {
+            PendingData::New { length, .. } => length,
             PendingData::Committed => tree
                 .node(path)
                 .and_then(|committed| committed.data())
@@ -121,15 +123,21 @@ impl PendingView {
         path: &str,
         node: Option<PendingNode>,
     ) {
-        let digest = match &node {
-            Some(node) if self.keep_digest => digest_of(tree, path, node),
-            _ => 0,
-        };
+        let committed = || tree.node(path);
+        let digest = node.as_ref().map_or(0, |node| match node.data {
+            PendingData::New { prefix, .. } => prefix.digest(&node.stat),
+            PendingData::Committed => {
+                committed().map_or(0, |old| old.digest_prefix().digest(&node.stat))
+            }
+        });
         let (key, before) = match self.records.get_key_value(path) {
             Some((key, record)) => (Arc::clone(key), record.digest),
-            None => (Arc::from(path), self.committed_digest(tree, path)),
+            None => (Arc::from(path), committed().map_or(0, |old| old.digest())),
         };
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(digest);
+        self.digest = self
+            .digest
+            .wrapping_sub(before.into())
+            .wrapping_add(digest.into());
         let record = Record { zxid, node, digest };
         let owner = record.owner();
         let replaced = self.records.insert(Arc::clone(&key), record);
@@ -148,16 +156,6 @@ impl PendingView {
             born,
         });
         self.undo.replaced.push((key, replaced));
-    }
-
-    fn committed_digest(&self, tree: &DataTree, path: &str) -> i64 {
-        if !self.keep_digest {
-            return 0;
-        }
-        let node = tree.node(path);
-        node.map_or(0, |node| {
-            node_digest(path, node.data(), &node.stat_persisted())
-        })
     }
 
     /// Begins a proposal: [`roll_back`](Self::roll_back) returns to here.
@@ -239,14 +237,4 @@ fn committed_owner(tree: &DataTree, path: &str) -> Option<SessionId> {
 fn owner(stat: &StatPersisted) -> Option<SessionId> {
     let owner = SessionId(stat.ephemeral_owner);
     (owner != SessionId::NONE).then_some(owner)
-}
-
-fn digest_of(tree: &DataTree, path: &str, node: &PendingNode) -> i64 {
-    match &node.data {
-        PendingData::New(data) => node_digest(path, data.as_deref(), &node.stat),
-        PendingData::Committed => {
-            let committed = tree.node(path);
-            node_digest(path, committed.as_ref().and_then(|c| c.data()), &node.stat)
-        }
-    }
 }

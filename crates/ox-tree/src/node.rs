@@ -1,6 +1,6 @@
 //! A znode as it is kept, and as callers see it.
 //!
-//! Invariant: 72 bytes a znode. What few znodes have stands elsewhere: children, `pzxid` and
+//! Invariant: 80 bytes a znode. What few znodes have stands elsewhere: children, `pzxid` and
 //! `cversion` in a [`Directory`], owners and aversions in tables of the tree. A znode without a
 //! directory has never had a child, so its `pzxid` is its `czxid` and its `cversion` 0.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ox_proto::{Acl, Stat, StatPersisted};
 
 use crate::blob::Blob;
+use crate::digest::DigestPrefix;
 use crate::owner::{OwnerKind, owner_kind};
 use crate::slab::NONE;
 use crate::tree::DataTree;
@@ -31,11 +32,13 @@ pub(crate) struct Znode {
     pub(crate) version: i32,
     /// Its place in the list of its parent.
     pub(crate) place: u32,
+    /// What it adds to the digest of the tree, so that a change need not read what it replaces.
+    pub(crate) digest: u32,
 }
 
 const _: () = assert!(
-    size_of::<Znode>() == 72,
-    "design-measurements.md 2 counts on it"
+    size_of::<Znode>() == 80,
+    "a million znodes are to fit the memory they have"
 );
 
 /// A slot without a znode.
@@ -53,6 +56,7 @@ impl Default for Znode {
             place: 0,
             directory: NONE,
             acl: AclAndFlags::default(),
+            digest: 0,
         }
     }
 }
@@ -101,7 +105,6 @@ impl AclAndFlags {
 }
 
 /// What a znode has that ever had a child.
-#[derive(Default)]
 pub(crate) struct Directory {
     /// Full path; empty for the root.
     pub(crate) path: Box<str>,
@@ -112,8 +115,22 @@ pub(crate) struct Directory {
     pub(crate) cversion: i32,
     /// Whose it is.
     pub(crate) node: u32,
-    /// CRC-32 of path and data, so that a new child costs no walk over the parent's data.
-    pub(crate) prefix_crc: u32,
+    /// Of path and data, so that a new child costs no walk over the parent's data.
+    pub(crate) prefix: DigestPrefix,
+}
+
+/// A slot without a directory.
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            path: Box::default(),
+            children: Vec::new(),
+            pzxid: 0,
+            cversion: 0,
+            node: 0,
+            prefix: DigestPrefix::NONE,
+        }
+    }
 }
 
 /// A znode of a tree, to look at.
@@ -159,6 +176,16 @@ impl<'a> Node<'a> {
     /// The stat as it is stored and digested.
     pub fn stat_persisted(&self) -> StatPersisted {
         self.tree.stat_persisted(self.id)
+    }
+
+    /// What it adds to the digest of the tree.
+    pub fn digest(&self) -> u32 {
+        self.znode.digest
+    }
+
+    /// That without the stat.
+    pub fn digest_prefix(&self) -> DigestPrefix {
+        self.tree.digest_prefix(self.id)
     }
 
     /// The acl.

@@ -7,14 +7,13 @@
 
 use std::sync::Arc;
 
-use crc32fast::Hasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid, path};
 
 use crate::acl_table::{AclTable, OPEN};
 use crate::blob::Blob;
-use crate::digest;
+use crate::digest::{self, DigestPrefix};
 use crate::index::PathIndex;
 use crate::node::{AclAndFlags, Directory, Node, Znode};
 use crate::owned::Owned;
@@ -113,7 +112,8 @@ impl DataTree {
             node: ROOT,
             ..Directory::default()
         });
-        tree.digest = tree.digest_of(ROOT);
+        tree.directories[ROOT].prefix = tree.hash_prefix(ROOT);
+        tree.renew_digest(ROOT);
         tree
     }
 
@@ -372,17 +372,16 @@ impl DataTree {
         self.index.insert(hash, id, |id| nodes[id].hash);
         self.data_size += path.len() + self.data_len(id);
         self.set_stat(id, &new.stat, new.acl);
-        self.digest = self.digest.wrapping_add(self.digest_of(id));
+        self.renew_digest(id);
         id
     }
 
     /// Replaces all but the path and the children of a znode.
     pub(crate) fn overwrite(&mut self, id: u32, new: NewNode<'_>) {
-        self.changing(id, |tree| {
-            tree.forget_side_tables(id);
-            tree.set_blob(id, new.data);
-            tree.set_stat(id, &new.stat, new.acl);
-        });
+        self.forget_side_tables(id);
+        self.set_blob(id, new.data);
+        self.set_stat(id, &new.stat, new.acl);
+        self.renew_digest(id);
     }
 
     /// Removes a znode that has no children.
@@ -391,7 +390,7 @@ impl DataTree {
             id != ROOT && self.child_ids(id).is_empty(),
             "only leaves can go"
         );
-        self.digest = self.digest.wrapping_sub(self.digest_of(id));
+        self.digest = self.digest.wrapping_sub(self.nodes[id].digest.into());
         self.data_size -= self.parent_path(id).len() + 1 + self.name(id).len() + self.data_len(id);
         self.forget_side_tables(id);
         let node = self.nodes.remove(id);
@@ -411,7 +410,8 @@ impl DataTree {
 
     /// Replaces the data and nothing else, not even the stat.
     pub(crate) fn replace_data(&mut self, id: u32, data: Option<&[u8]>) {
-        self.changing(id, |tree| tree.set_blob(id, data));
+        self.set_blob(id, data);
+        self.renew_digest(id);
     }
 
     /// Replaces the data in a transaction.
@@ -423,13 +423,12 @@ impl DataTree {
         zxid: Zxid,
         time: i64,
     ) {
-        self.changing(id, |tree| {
-            tree.set_blob(id, data);
-            let node = &mut tree.nodes[id];
-            node.version = version;
-            node.mzxid = zxid.0;
-            node.mtime = time;
-        });
+        self.set_blob(id, data);
+        let node = &mut self.nodes[id];
+        node.version = version;
+        node.mzxid = zxid.0;
+        node.mtime = time;
+        self.renew_digest(id);
     }
 
     /// Replaces the acl.
@@ -442,29 +441,22 @@ impl DataTree {
     }
 
     pub(crate) fn set_aversion(&mut self, id: u32, aversion: i32) {
-        self.changing(id, |tree| tree.note_aversion(id, aversion));
+        self.note_aversion(id, aversion);
+        self.renew_digest(id);
     }
 
     /// Sets what a change among the children does to the parent's stat.
     pub(crate) fn set_child_change(&mut self, id: u32, cversion: i32, pzxid: i64) {
         let directory = self.require_directory(id);
-        self.changing(id, |tree| {
-            let directory = &mut tree.directories[directory];
-            directory.cversion = cversion;
-            directory.pzxid = pzxid;
-        });
+        let directory = &mut self.directories[directory];
+        directory.cversion = cversion;
+        directory.pzxid = pzxid;
+        self.renew_digest(id);
     }
 
     /// Notes that everything up to `zxid` is applied.
     pub(crate) fn advance(&mut self, zxid: Zxid) {
         self.last_zxid = self.last_zxid.max(zxid);
-    }
-
-    fn changing(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
-        let before = self.digest_of(id);
-        change(self);
-        let after = self.digest_of(id);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
     }
 
     fn set_blob(&mut self, id: u32, data: Option<&[u8]>) {
@@ -474,7 +466,7 @@ impl DataTree {
         self.data_size += self.data_len(id);
         let directory = self.nodes[id].directory;
         if directory != NONE {
-            self.directories[directory].prefix_crc = self.hash_prefix(id).finalize();
+            self.directories[directory].prefix = self.hash_prefix(id);
         }
     }
 
@@ -534,7 +526,7 @@ impl DataTree {
             pzxid: self.nodes[id].czxid,
             cversion: 0,
             node: id,
-            prefix_crc: self.hash_prefix(id).finalize(),
+            prefix: self.hash_prefix(id),
         });
         self.nodes[id].directory = directory;
         directory
@@ -543,30 +535,44 @@ impl DataTree {
 
 /// The digest.
 impl DataTree {
-    /// What a znode adds to the digest of the tree.
-    fn digest_of(&self, id: u32) -> i64 {
-        if !self.options.digest || self.is_excluded(id) {
-            return 0;
-        }
-        let hasher = match self.directory(id) {
-            Some(directory) => Hasher::new_with_initial(directory.prefix_crc),
-            None => self.hash_prefix(id),
-        };
-        digest::finish(hasher, &self.stat_persisted(id))
+    /// Makes the digest follow a znode that has changed.
+    fn renew_digest(&mut self, id: u32) {
+        let digest = self.digest_prefix(id).digest(&self.stat_persisted(id));
+        let before = std::mem::replace(&mut self.nodes[id].digest, digest);
+        self.digest = self
+            .digest
+            .wrapping_sub(before.into())
+            .wrapping_add(digest.into());
     }
 
-    /// Path and data, hashed; nothing where no digest will be asked for.
-    fn hash_prefix(&self, id: u32) -> Hasher {
-        let mut hasher = Hasher::new();
-        if self.options.digest && !self.is_excluded(id) {
-            if id != ROOT {
-                hasher.update(self.parent_path(id).as_bytes());
-                hasher.update(b"/");
-                hasher.update(self.nodes[id].blob.name());
-            }
-            hasher.update(self.nodes[id].blob.data().unwrap_or_default());
+    /// What path and data add to a digest.
+    pub(crate) fn digest_prefix(&self, id: u32) -> DigestPrefix {
+        self.directory(id)
+            .map_or_else(|| self.hash_prefix(id), |directory| directory.prefix)
+    }
+
+    /// The same, hashed.
+    fn hash_prefix(&self, id: u32) -> DigestPrefix {
+        if !self.options.digest || self.is_excluded(id) {
+            return DigestPrefix::NONE;
         }
-        hasher
+        let data = self.nodes[id].blob.data().unwrap_or_default();
+        match id {
+            ROOT => DigestPrefix::of_parts(&[data]),
+            _ => {
+                let (parent, name) = (self.parent_path(id), self.nodes[id].blob.name());
+                DigestPrefix::of_parts(&[parent.as_bytes(), b"/", name, data])
+            }
+        }
+    }
+
+    /// What path and data will add to the digest of a znode that is to be; nothing in a tree
+    /// without digests.
+    pub fn digest_prefix_of(&self, path: &str, data: Option<&[u8]>) -> DigestPrefix {
+        match self.options.digest {
+            true => DigestPrefix::new(path, data),
+            false => DigestPrefix::NONE,
+        }
     }
 
     fn is_excluded(&self, id: u32) -> bool {
