@@ -1,6 +1,6 @@
 //! A znode as it is kept, and as callers see it.
 //!
-//! Invariant: 80 bytes a znode. What few znodes have stands elsewhere: children, `pzxid` and
+//! Invariant: 72 bytes a znode. What few znodes have stands elsewhere: children, `pzxid` and
 //! `cversion` in a [`Directory`], owners and aversions in tables of the tree. A znode without a
 //! directory has never had a child, so its `pzxid` is its `czxid` and its `cversion` 0.
 
@@ -18,13 +18,13 @@ use crate::tree::DataTree;
 #[repr(C)]
 pub(crate) struct Znode {
     pub(crate) blob: Blob,
-    /// Hash of the full path.
-    pub(crate) hash: u32,
     /// The directory it is listed in; none for the root.
     pub(crate) parent: u32,
     /// Its own directory, if any.
     pub(crate) directory: u32,
     pub(crate) acl: AclAndFlags,
+    /// What it adds to the digest of the tree, so that a change need not read what it replaces.
+    pub(crate) digest: u32,
     pub(crate) czxid: i64,
     pub(crate) mzxid: i64,
     pub(crate) ctime: i64,
@@ -32,12 +32,10 @@ pub(crate) struct Znode {
     pub(crate) version: i32,
     /// Its place in the list of its parent.
     pub(crate) place: u32,
-    /// What it adds to the digest of the tree, so that a change need not read what it replaces.
-    pub(crate) digest: u32,
 }
 
 const _: () = assert!(
-    size_of::<Znode>() == 80,
+    size_of::<Znode>() == 72,
     "a million znodes are to fit the memory they have"
 );
 
@@ -51,7 +49,6 @@ impl Default for Znode {
             mtime: 0,
             blob: Blob::default(),
             version: 0,
-            hash: 0,
             parent: NONE,
             place: 0,
             directory: NONE,

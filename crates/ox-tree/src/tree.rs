@@ -217,19 +217,17 @@ impl DataTree {
 
     /// As [`resolve`](Self::resolve), of a path that is not the root's and whose hash is known.
     pub(crate) fn resolve_hashed(&self, path: &str, hash: u32) -> Option<u32> {
-        self.index
-            .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
+        self.index.find(hash, |id| self.is_at(id, path.as_bytes()))
     }
 
-    /// The znode at this path, or another one that looks like it to the index.
+    /// The znode at this path, or one whose path has the same hash.
     pub(crate) fn candidate(&self, path: &str) -> Option<u32> {
         self.index.find(self.index.hash(path), |_| true)
     }
 
     /// Makes room for so many znodes.
     pub(crate) fn reserve(&mut self, znodes: usize) {
-        let nodes = &self.nodes;
-        self.index.reserve(znodes, |id| nodes[id].hash);
+        self.index.reserve(znodes);
     }
 
     pub(crate) fn hash(&self, path: &str) -> u32 {
@@ -243,13 +241,11 @@ impl DataTree {
     }
 
     /// True if this is the path of a znode that is not the root.
-    fn is_at(&self, id: u32, hash: u32, path: &[u8]) -> bool {
+    fn is_at(&self, id: u32, path: &[u8]) -> bool {
         let node = &self.nodes[id];
-        node.hash == hash
-            && path
-                .strip_suffix(node.blob.name())
-                .and_then(|rest| rest.strip_suffix(b"/"))
-                .is_some_and(|parent| self.directories[node.parent].path.as_bytes() == parent)
+        path.strip_suffix(node.blob.name())
+            .and_then(|rest| rest.strip_suffix(b"/"))
+            .is_some_and(|parent| self.directories[node.parent].path.as_bytes() == parent)
     }
 
     pub(crate) fn name(&self, id: u32) -> &str {
@@ -362,14 +358,12 @@ impl DataTree {
         let place = self.directories[parent].children.len();
         let id = self.nodes.insert(Znode {
             blob: Blob::new(name.as_bytes(), new.data),
-            hash,
             parent,
             place: u32::try_from(place).expect("no more children than znodes"),
             ..Znode::default()
         });
         self.directories[parent].children.push(id);
-        let nodes = &self.nodes;
-        self.index.insert(hash, id, |id| nodes[id].hash);
+        self.index.insert(hash, id);
         self.data_size += path.len() + self.data_len(id);
         self.set_stat(id, &new.stat, new.acl);
         self.renew_digest(id);
@@ -384,20 +378,20 @@ impl DataTree {
         self.renew_digest(id);
     }
 
-    /// Removes a znode that has no children.
-    pub(crate) fn remove(&mut self, id: u32) {
+    /// Removes a znode that has no children. `path` is its own.
+    pub(crate) fn remove(&mut self, id: u32, path: &str) {
         debug_assert!(
             id != ROOT && self.child_ids(id).is_empty(),
             "only leaves can go"
         );
         self.digest = self.digest.wrapping_sub(self.nodes[id].digest.into());
-        self.data_size -= self.parent_path(id).len() + 1 + self.name(id).len() + self.data_len(id);
+        self.data_size -= path.len() + self.data_len(id);
         self.forget_side_tables(id);
         let node = self.nodes.remove(id);
         if node.directory != NONE {
             self.directories.remove(node.directory);
         }
-        self.index.remove(node.hash, id);
+        self.index.remove(self.index.hash(path), id);
         let siblings = &mut self.directories[node.parent].children;
         siblings.swap_remove(node.place as usize);
         if let Some(moved) = siblings.get(node.place as usize) {
@@ -630,20 +624,21 @@ mod tests {
         let a = add(ROOT, "/a", 0);
         let b = add(a, "/a/b", 7);
         assert_eq!(sizes(&tree), [6, 3, 3, 3, 1, 44 + 2 + 4 + 4 + 4]);
-        tree.remove(b);
-        tree.remove(a);
+        tree.remove(b, "/a/b");
+        tree.remove(a, "/a");
         assert_eq!((sizes(&tree), tree.digest()), (before, digest));
     }
 
     #[test]
     fn a_list_of_children_gives_room_back() {
         let mut tree = DataTree::new(1, OPTIONS);
+        let path = |n| format!("/{n}");
         let ids: Vec<u32> = (0..1_000)
             .map(|n| {
                 let (stat, data) = (StatPersisted::default(), None);
                 tree.insert(
                     ROOT,
-                    &format!("/{n}"),
+                    &path(n),
                     NewNode {
                         stat,
                         acl: OPEN,
@@ -652,8 +647,8 @@ mod tests {
                 )
             })
             .collect();
-        for id in ids {
-            tree.remove(id);
+        for (n, id) in ids.into_iter().enumerate() {
+            tree.remove(id, &path(n));
         }
         assert!(tree.directories[ROOT].children.capacity() <= FEW_CHILDREN);
     }
