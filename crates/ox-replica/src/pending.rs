@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::{Entry, EntryRef};
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid};
 use ox_tree::DataTree;
 use ox_tree::digest::DigestPrefix;
@@ -19,21 +20,33 @@ pub(crate) struct PendingNode {
     pub(crate) stat: StatPersisted,
     pub(crate) children: usize,
     pub(crate) acl: Arc<[Acl]>,
-    pub(crate) data: PendingData,
+    /// Bytes of its data.
+    pub(crate) length: usize,
+    /// What path and data add to its digest; `None` while that stands in the committed tree and
+    /// has not been needed.
+    prefix: Option<DigestPrefix>,
+    /// Its digest, as of the last change that was set.
+    digest: u32,
 }
 
-/// What there is to know of a znode's data as proposals will leave it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum PendingData {
-    /// It is as in the committed tree.
-    Committed,
-    /// It is replaced.
-    New {
-        /// Its length in bytes.
-        length: usize,
-        /// What it adds, with the path, to the digest of the znode.
-        prefix: DigestPrefix,
-    },
+impl PendingNode {
+    /// One that is to be made, without data yet.
+    pub(crate) fn new(stat: StatPersisted, acl: Arc<[Acl]>) -> Self {
+        Self {
+            stat,
+            children: 0,
+            acl,
+            length: 0,
+            prefix: None,
+            digest: 0,
+        }
+    }
+
+    /// Gives the znode at `path` other data.
+    pub(crate) fn set_data(&mut self, tree: &DataTree, path: &str, data: Option<&[u8]>) {
+        self.length = data.map_or(0, <[u8]>::len);
+        self.prefix = Some(tree.digest_prefix_of(path, data));
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -41,8 +54,6 @@ struct Record {
     zxid: Zxid,
     /// `None` for a znode that will be gone.
     node: Option<PendingNode>,
-    /// What the znode adds to the digest of the tree.
-    digest: u32,
 }
 
 /// What has been proposed and not applied.
@@ -59,7 +70,7 @@ pub(crate) struct PendingView {
     undo: Undo,
 }
 
-/// One call of [`PendingView::set`].
+/// One record that was set.
 #[derive(Debug)]
 struct Set {
     zxid: Zxid,
@@ -71,7 +82,8 @@ struct Set {
 #[derive(Debug, Default)]
 struct Undo {
     digest: i64,
-    replaced: Vec<(Arc<str>, Option<Record>)>,
+    /// For each of the last in `order`.
+    replaced: Vec<Option<Record>>,
 }
 
 impl PendingView {
@@ -99,63 +111,92 @@ impl PendingView {
                 stat: node.stat_persisted(),
                 children: node.child_count(),
                 acl: Arc::clone(node.acl()),
-                data: PendingData::Committed,
+                length: node.data().map_or(0, <[u8]>::len),
+                prefix: node.kept_digest_prefix(),
+                digest: node.digest(),
             }),
         }
     }
 
-    /// The length of the data of `node`, which stands at `path`.
-    pub(crate) fn data_length(tree: &DataTree, path: &str, node: &PendingNode) -> usize {
-        match node.data {
-            PendingData::New { length, .. } => length,
-            PendingData::Committed => tree
-                .node(path)
-                .and_then(|committed| committed.data())
-                .map_or(0, <[u8]>::len),
+    /// Whether there will be a znode.
+    pub(crate) fn contains(&self, tree: &DataTree, path: &str) -> bool {
+        match self.records.get(path) {
+            Some(record) => record.node.is_some(),
+            None => tree.node(path).is_some(),
         }
     }
 
-    /// Says what the proposal `zxid` makes of the znode at `path`; `None` deletes it.
-    pub(crate) fn set(
+    /// The proposal `zxid` makes this znode, of which there is none yet.
+    pub(crate) fn create(&mut self, zxid: Zxid, path: &str, mut node: PendingNode) {
+        node.digest = node.prefix.map_or(0, |prefix| prefix.digest(&node.stat));
+        let (digest, born) = (node.digest, owner(&node.stat));
+        self.set(zxid, path, Some(node), 0, digest);
+        self.note_born(born);
+    }
+
+    /// The proposal `zxid` leaves a znode like this, which [`node`](Self::node) has told.
+    pub(crate) fn change(
         &mut self,
         tree: &DataTree,
         zxid: Zxid,
         path: &str,
-        node: Option<PendingNode>,
+        mut node: PendingNode,
     ) {
-        let committed = || tree.node(path);
-        let digest = node.as_ref().map_or(0, |node| match node.data {
-            PendingData::New { prefix, .. } => prefix.digest(&node.stat),
-            PendingData::Committed => {
-                committed().map_or(0, |old| old.digest_prefix().digest(&node.stat))
-            }
-        });
-        let (key, before) = match self.records.get_key_value(path) {
-            Some((key, record)) => (Arc::clone(key), record.digest),
-            None => (Arc::from(path), committed().map_or(0, |old| old.digest())),
-        };
+        let before = node.digest;
+        if node.prefix.is_none() {
+            node.prefix = tree.node(path).map(|committed| committed.digest_prefix());
+        }
+        node.digest = node.prefix.map_or(0, |prefix| prefix.digest(&node.stat));
+        let digest = node.digest;
+        self.set(zxid, path, Some(node), before, digest);
+    }
+
+    /// The proposal `zxid` deletes a znode, which [`node`](Self::node) has told.
+    pub(crate) fn delete(&mut self, zxid: Zxid, path: &str, node: &PendingNode) {
+        self.set(zxid, path, None, node.digest, 0);
+    }
+
+    fn set(
+        &mut self,
+        zxid: Zxid,
+        path: &str,
+        node: Option<PendingNode>,
+        digest_before: u32,
+        digest: u32,
+    ) {
         self.digest = self
             .digest
-            .wrapping_sub(before.into())
+            .wrapping_sub(digest_before.into())
             .wrapping_add(digest.into());
-        let record = Record { zxid, node, digest };
-        let owner = record.owner();
-        let replaced = self.records.insert(Arc::clone(&key), record);
-        let owner_before = match &replaced {
-            Some(record) => record.owner(),
-            None => owner.and_then(|_| committed_owner(tree, path)),
+        let record = Record { zxid, node };
+        let (path, replaced) = match self.records.entry_ref(path) {
+            EntryRef::Occupied(mut entry) => {
+                let replaced = entry.insert(record);
+                (Arc::clone(entry.key()), Some(replaced))
+            }
+            EntryRef::Vacant(entry) => {
+                let path: Arc<str> = path.into();
+                entry.insert_with_key(Arc::clone(&path), record);
+                (path, None)
+            }
         };
-        let born = owner.filter(|_| owner != owner_before);
-        if let Some(session) = born {
-            let paths = self.born.entry(session).or_default();
-            paths.push_back(Arc::clone(&key));
-        }
         self.order.push_back(Set {
             zxid,
-            path: Arc::clone(&key),
-            born,
+            path,
+            born: None,
         });
-        self.undo.replaced.push((key, replaced));
+        self.undo.replaced.push(replaced);
+    }
+
+    /// What was set last makes an ephemeral of this session.
+    fn note_born(&mut self, session: Option<SessionId>) {
+        if let Some(session) = session
+            && let Some(set) = self.order.back_mut()
+        {
+            set.born = Some(session);
+            let paths = self.born.entry(session).or_default();
+            paths.push_back(Arc::clone(&set.path));
+        }
     }
 
     /// Begins a proposal: [`roll_back`](Self::roll_back) returns to here.
@@ -167,12 +208,12 @@ impl PendingView {
     /// The proposal comes to nothing: everything is as before it.
     pub(crate) fn roll_back(&mut self) {
         self.digest = self.undo.digest;
-        while let Some((key, replaced)) = self.undo.replaced.pop() {
+        while let Some(replaced) = self.undo.replaced.pop() {
             let set = self.order.pop_back().expect("what was replaced was set");
             self.forget_born(set.born, VecDeque::pop_back);
             match replaced {
-                Some(record) => self.records.insert(key, record),
-                None => self.records.remove(&key),
+                Some(record) => self.records.insert(set.path, record),
+                None => self.records.remove(&set.path),
             };
         }
     }
@@ -196,12 +237,10 @@ impl PendingView {
     pub(crate) fn applied(&mut self, zxid: Zxid) {
         while let Some(set) = self.order.pop_front_if(|set| set.zxid <= zxid) {
             self.forget_born(set.born, VecDeque::pop_front);
-            if self
-                .records
-                .get(&set.path)
-                .is_some_and(|record| record.zxid <= zxid)
+            if let Entry::Occupied(entry) = self.records.entry(set.path)
+                && entry.get().zxid <= zxid
             {
-                self.records.remove(&set.path);
+                entry.remove();
             }
         }
     }
@@ -227,10 +266,6 @@ impl Record {
     fn owner(&self) -> Option<SessionId> {
         owner(&self.node.as_ref()?.stat)
     }
-}
-
-fn committed_owner(tree: &DataTree, path: &str) -> Option<SessionId> {
-    owner(&tree.node(path)?.stat_persisted())
 }
 
 /// Whoever owns the znode, taken for a session: containers, which are owned too, never close.

@@ -180,9 +180,16 @@ impl<'a> Node<'a> {
         self.znode.digest
     }
 
-    /// That without the stat.
+    /// What path and data add to that.
     pub fn digest_prefix(&self) -> DigestPrefix {
         self.tree.digest_prefix(self.id)
+    }
+
+    /// The same, if it is kept and not to be hashed: of a znode that has, or had, children.
+    pub fn kept_digest_prefix(&self) -> Option<DigestPrefix> {
+        self.tree
+            .directory(self.id)
+            .map(|directory| directory.prefix)
     }
 
     /// The acl.
