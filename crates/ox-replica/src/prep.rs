@@ -55,7 +55,7 @@ impl Prep {
     /// Starts from a tree on which nothing is pending.
     pub(crate) fn new(tree: &DataTree, hash_seed: u64, settings: &Settings) -> Self {
         Self {
-            pending: PendingView::new(tree, hash_seed, settings.tree.digest),
+            pending: PendingView::new(tree, hash_seed),
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
@@ -130,7 +130,7 @@ impl Prep {
             stat: created(cx, owner),
             children: 0,
             acl: acl.as_slice().into(),
-            data: PendingData::New(data.clone()),
+            data: replaced(cx, &path, data.as_deref()),
         };
         parent.stat.cversion = parent.stat.cversion.wrapping_add(1);
         parent.stat.pzxid = cx.zxid.0;
@@ -249,7 +249,7 @@ impl Prep {
         node.stat.version = version;
         node.stat.mzxid = cx.zxid.0;
         node.stat.mtime = cx.time;
-        node.data = PendingData::New(data.clone());
+        node.data = replaced(cx, &path, data.as_deref());
         self.pending.set(cx.tree, cx.zxid, &path, Some(node));
         Ok(Txn::SetData(SetDataTxn {
             path,
@@ -400,6 +400,13 @@ fn created(cx: Context<'_>, ephemeral_owner: i64) -> StatPersisted {
         aversion: 0,
         ephemeral_owner,
         pzxid: cx.zxid.0,
+    }
+}
+
+fn replaced(cx: Context<'_>, path: &str, data: Option<&[u8]>) -> PendingData {
+    PendingData::New {
+        length: data.map_or(0, <[u8]>::len),
+        prefix: cx.tree.digest_prefix_of(path, data),
     }
 }
 
