@@ -107,6 +107,22 @@ impl Txn {
         }
     }
 
+    /// The znode that it is about; `None` where there is none, or more than one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(txn) | Self::Create2(txn) => Some(&txn.path),
+            Self::CreateContainer(txn) => Some(&txn.path),
+            Self::CreateTtl(txn) => Some(&txn.path),
+            Self::Delete(txn) | Self::DeleteContainer(txn) => Some(&txn.path),
+            Self::SetData(txn) | Self::Reconfig(txn) => Some(&txn.path),
+            Self::SetAcl(txn) => Some(&txn.path),
+            Self::Check(txn) => Some(&txn.path),
+            Self::Multi(_) | Self::CreateSession(_) | Self::CloseSession(_) | Self::Error(_) => {
+                None
+            }
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Create(txn) | Self::Create2(txn) => txn.encode(out),

@@ -12,20 +12,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ox_jute::{Jute, end_frame, start_frame};
-use ox_proto::{
-    Acl, ConnectRequest, ConnectResponse, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid,
-};
-use ox_session::{AclOf, ClientId, Trigger, first_session_id, password};
+use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
+use ox_session::{AclOf, ClientId, Trigger};
 use ox_tree::{ChangeKind, DataTree, Outcome};
 use ox_zab::{DiskDone, LinkId, Peer, Role};
 
+use crate::connecting::{Client, first_session};
 use crate::database::{Database, DigestLog};
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
-use crate::lane::Lane;
 use crate::leading::Leading;
 use crate::learning::Learning;
+use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
 use crate::reply;
 use crate::request::ClientRequest;
@@ -107,20 +105,6 @@ impl std::fmt::Debug for State {
     }
 }
 
-/// A connection, as the core knows it.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// `None` until the session is there.
-    pub(crate) session: Option<SessionId>,
-    /// As negotiated, in milliseconds.
-    pub(crate) timeout_ms: i32,
-    pub(crate) lane: Lane,
-    /// Whether its session is being made or looked for.
-    pub(crate) connecting: bool,
-    /// It has ended, but its writes are on their way.
-    pub(crate) gone: bool,
-}
-
 /// An entry of the log that is not applied yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -159,7 +143,7 @@ pub struct Core {
     pub(crate) stage: Stage,
     /// What stands in the log and is not applied, oldest first.
     pub(crate) pending: VecDeque<Pending>,
-    next_session: SessionId,
+    pub(crate) next_session: SessionId,
     pub(crate) clients: HashMap<ClientId, Client, FixedState>,
     /// The connection that each session has at the moment.
     pub(crate) attached: BTreeMap<SessionId, ClientId>,
@@ -194,7 +178,6 @@ impl Core {
             hash_seed,
             settings,
         };
-        core.tell_members(now, database);
         core.peer.start(now.monotonic_ms);
         core.pump(now, database);
         core
@@ -213,17 +196,19 @@ impl Core {
             }
             Input::Disconnected { client } => self.disconnected(database, client),
             Input::Touched(session) => self.touched(now, session),
-            Input::Flushed(zxid) => self
-                .peer
-                .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid)),
+            Input::Flushed(zxid) => {
+                self.warm(database, zxid);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid));
+            }
             Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
             Input::State { link, state } => {
-                self.replace(now, database, *state);
+                self.replace(database, *state);
                 self.peer
                     .handle(now.monotonic_ms, ox_zab::Input::Replaced { link });
             }
             Input::Reloaded { done, state } => {
-                self.replace(now, database, *state);
+                self.replace(database, *state);
                 self.peer
                     .handle(now.monotonic_ms, ox_zab::Input::Done(done));
             }
@@ -270,6 +255,18 @@ impl Core {
         }
     }
 
+    /// Makes the znodes ready that are about to be looked up, if all up to `zxid` commits.
+    fn warm(&self, database: &Database, zxid: Zxid) {
+        let pending = self
+            .pending
+            .iter()
+            .map(|pending| &pending.record)
+            .take_while(|record| record.header.zxid <= zxid);
+        database
+            .tree
+            .warm(pending.filter_map(|record| record.txn.path()));
+    }
+
     /// Does what the ensemble's part of this server wants done.
     fn pump(&mut self, now: Now, database: &mut Database) {
         while let Some(output) = self.peer.poll_output() {
@@ -314,7 +311,12 @@ impl Core {
 
     /// Begins to serve clients.
     fn serve(&mut self, now: Now, database: &mut Database, role: Role, epoch: u32) {
-        self.effects.role(Some(role), epoch);
+        let mode = match self.peer.is_alone() {
+            true => Mode::Standalone,
+            false => Mode::of_member(role),
+        };
+        self.effects.mode(Some(mode), epoch);
+        self.set_config(now, database);
         self.stage = match role {
             Role::Leading => {
                 if !self.peer.is_alone() {
@@ -331,9 +333,19 @@ impl Core {
         }
     }
 
+    /// What a member shows of the ensemble is what it knows by itself, not what a leader or a
+    /// snapshot says.
+    fn set_config(&self, now: Now, database: &mut Database) {
+        if !self.peer.is_alone() {
+            let config = self.peer.config();
+            let (text, version) = (config.to_string(), Zxid(config.version));
+            database.tree.set_config(&text, version, now.wall_ms);
+        }
+    }
+
     /// Ends every client's connection: whatever they have asked for may or may not come to pass.
     fn retire(&mut self) {
-        self.effects.role(None, 0);
+        self.effects.mode(None, 0);
         self.stage = Stage::Idle;
         self.attached.clear();
         for pending in &mut self.pending {
@@ -354,160 +366,9 @@ impl Core {
     }
 
     /// Another state stands in place of all that was applied, and of all that was not.
-    fn replace(&mut self, now: Now, database: &mut Database, state: State) {
+    fn replace(&mut self, database: &mut Database, state: State) {
         self.pending.clear();
         database.replace(state);
-        self.tell_members(now, database);
-    }
-
-    /// Says in `/zookeeper/config` who belongs to the ensemble, whatever a snapshot says: the
-    /// configuration is each server's own (ZOOKEEPER-2819, 3829).
-    fn tell_members(&self, now: Now, database: &mut Database) {
-        if !self.peer.is_alone() {
-            let config = self.peer.config();
-            let text = config.to_string();
-            database
-                .tree
-                .set_config(text.as_bytes(), config.version, now.wall_ms);
-        }
-    }
-
-    fn connect(
-        &mut self,
-        now: Now,
-        database: &mut Database,
-        client: ClientId,
-        ids: Arc<[Id]>,
-        request: &ConnectRequest,
-    ) {
-        database.identify(client, ids);
-        let timeout_ms = request.timeout_ms.clamp(
-            self.settings.min_session_timeout_ms,
-            self.settings.max_session_timeout_ms,
-        );
-        let state = Client {
-            session: None,
-            timeout_ms,
-            lane: Lane::default(),
-            connecting: false,
-            gone: false,
-        };
-        self.clients.insert(client, state);
-        if matches!(self.stage, Stage::Idle) {
-            self.effects.close(client);
-            return;
-        }
-        let last = database.tree.last_zxid();
-        if request.last_zxid_seen > last {
-            tracing::warn!(
-                session = %request.session_id,
-                "Refusing session request for client as it has seen zxid {} our last zxid is \
-                 {last} client must try another server",
-                request.last_zxid_seen,
-            );
-            self.effects.close(client);
-            return;
-        }
-        match request.session_id {
-            SessionId::NONE => {
-                let session = self.next_session;
-                self.next_session = following(session);
-                self.client(client).connecting = true;
-                let read_only = request.read_only;
-                let origin = Origin::Connect { client, read_only };
-                self.create_session(now, database, session, timeout_ms, origin);
-            }
-            session => {
-                // Any other connection of the session goes first, whatever the password turns
-                // out to be.
-                self.detach(session);
-                if request.password.as_deref() == Some(&password(session)) {
-                    self.reattach(now, client, session, timeout_ms, request.read_only);
-                } else {
-                    self.refuse(client, session, request.read_only);
-                }
-            }
-        }
-    }
-
-    fn detach(&mut self, session: SessionId) {
-        if let Some(other) = self.attached.remove(&session) {
-            tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
-        }
-    }
-
-    /// Tells a client that its session is over.
-    pub(crate) fn refuse(&mut self, client: ClientId, session: SessionId, read_only: Option<bool>) {
-        tracing::info!(session = %session, "refusing a session that has expired");
-        let response = ConnectResponse::refused(read_only.map(|_| false));
-        self.effects.send(client, |out| write_frame(out, &response));
-        self.effects.close(client);
-    }
-
-    /// Gives a connection its session.
-    pub(crate) fn establish(
-        &mut self,
-        client: ClientId,
-        session: SessionId,
-        read_only: Option<bool>,
-    ) {
-        // Whoever guesses the id of a session that is only being made has taken it already.
-        self.detach(session);
-        let state = self.client(client);
-        state.session = Some(session);
-        let timeout_ms = state.timeout_ms;
-        self.attached.insert(session, client);
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session_id: session,
-            password: password(session),
-            read_only: read_only.map(|_| false),
-        };
-        self.effects.establish(client, session, timeout_ms, |out| {
-            write_frame(out, &response)
-        });
-    }
-
-    fn create_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        timeout_ms: i32,
-        origin: Origin,
-    ) {
-        match self.stage {
-            Stage::Idle => {}
-            Stage::Leading(_) => {
-                self.open_session(now, database, session, timeout_ms, Some(origin))
-            }
-            Stage::Learning(_) => self.forward_create_session(now, session, timeout_ms, origin),
-        }
-    }
-
-    fn reattach(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        session: SessionId,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    ) {
-        match &mut self.stage {
-            Stage::Idle => {}
-            Stage::Leading(leading) => {
-                if leading.take_up(session, timeout_ms, now) {
-                    self.establish(client, session, read_only);
-                } else {
-                    self.refuse(client, session, read_only);
-                }
-            }
-            Stage::Learning(_) => {
-                self.ask_to_revalidate(now, client, session, timeout_ms, read_only);
-            }
-        }
     }
 
     fn touched(&mut self, now: Now, session: SessionId) {
@@ -539,6 +400,8 @@ impl Core {
         let Some(session) = state.session else {
             return;
         };
+        let paths = requests.iter().filter_map(|request| request.work.path());
+        database.tree.warm(paths);
         for request in requests {
             match &mut self.stage {
                 Stage::Idle => return,
@@ -690,18 +553,6 @@ impl Core {
         outcome
     }
 
-    /// A session has been created for a connection, which may have ended meanwhile.
-    fn connected(&mut self, client: ClientId, record: &TxnRecord, read_only: Option<bool>) {
-        let session = record.header.client_id;
-        self.client(client).connecting = false;
-        if self.client(client).gone {
-            self.release_if_done(client);
-        } else if let Txn::CreateSession(txn) = &record.txn {
-            self.client(client).timeout_ms = txn.timeout_ms;
-            self.establish(client, session, read_only);
-        }
-    }
-
     /// Answers the reads that stood behind a write, up to the next one.
     pub(crate) fn answer_waiting(&mut self, database: &mut Database, client: ClientId) {
         while let Some(request) = self.client(client).lane.pop_read() {
@@ -734,30 +585,6 @@ impl Core {
         }
     }
 
-    fn disconnected(&mut self, database: &mut Database, client: ClientId) {
-        database.watches.remove_client(client);
-        database.identities.remove(&client);
-        let Some(state) = self.clients.get_mut(&client) else {
-            self.effects.release(client);
-            return;
-        };
-        state.gone = true;
-        if let Some(session) = state.session
-            && self.attached.get(&session) == Some(&client)
-        {
-            self.attached.remove(&session);
-        }
-        self.release_if_done(client);
-    }
-
-    pub(crate) fn release_if_done(&mut self, client: ClientId) {
-        let state = self.client(client);
-        if state.gone && !state.connecting && state.lane.is_empty() {
-            self.clients.remove(&client);
-            self.effects.release(client);
-        }
-    }
-
     fn timeout(&mut self, now: Now, database: &Database, delivered: bool) {
         if self.peer.poll_timeout() <= now.monotonic_ms {
             let input = ox_zab::Input::Timeout { delivered };
@@ -767,12 +594,6 @@ impl Core {
             self.expire(now, database);
             self.reap(now, database);
         }
-    }
-
-    pub(crate) fn client(&mut self, client: ClientId) -> &mut Client {
-        self.clients
-            .get_mut(&client)
-            .expect("a connection is known until its release")
     }
 
     /// Hands a record that stands in `payload` to the quorum and to our own log.
@@ -797,27 +618,5 @@ pub(crate) fn answers_to(request: &ClientRequest) -> Answers {
         xid: request.xid,
         received: request.received,
         write: request.work.is_write(),
-    }
-}
-
-pub(crate) fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
-    let start = start_frame(out);
-    response.encode(out);
-    end_frame(out, start);
-}
-
-/// Ids go on from the clock, and never back into those that are in use.
-fn first_session(settings: &Settings, database: &Database, now: Now) -> SessionId {
-    let start = first_session_id(settings.server, now.wall_ms);
-    let same_server = |id: &SessionId| id.0 >> 56 == start.0 >> 56;
-    let newest = database.sessions.keys().copied().filter(same_server).max();
-    newest.map_or(start, |newest| start.max(following(newest)))
-}
-
-/// The next session id; the owner of all containers is no session.
-fn following(session: SessionId) -> SessionId {
-    match session.0.wrapping_add(1) {
-        i64::MIN => SessionId(i64::MIN + 1),
-        next => SessionId(next),
     }
 }

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
 use ox_session::ClientId;
-use ox_zab::Role;
 
+use crate::mode::Mode;
 use crate::reply;
 
 /// What the core wants done. The bytes are the core's until the next call.
@@ -55,11 +55,11 @@ pub enum Output<'a> {
     },
     /// Something for the other members, or for the disk besides the log.
     Peer(ox_zab::Output),
-    /// Clients are served from now on, in this role; or none are.
-    Role {
-        /// `None` while there is no leader.
-        role: Option<Role>,
-        /// The epoch of the leader.
+    /// What this server is to clients from now on.
+    Mode {
+        /// `None` while it serves none.
+        mode: Option<Mode>,
+        /// The epoch of the leader; 0 without one.
         epoch: u32,
     },
 }
@@ -101,8 +101,8 @@ enum Step {
         client: ClientId,
     },
     Peer(ox_zab::Output),
-    Role {
-        role: Option<Role>,
+    Mode {
+        mode: Option<Mode>,
         epoch: u32,
     },
 }
@@ -156,7 +156,7 @@ impl Effects {
             Step::Close { client } => Output::Close { client },
             Step::Release { client } => Output::Release { client },
             Step::Peer(output) => Output::Peer(output),
-            Step::Role { role, epoch } => Output::Role { role, epoch },
+            Step::Mode { mode, epoch } => Output::Mode { mode, epoch },
         })
     }
 
@@ -239,8 +239,8 @@ impl Effects {
         self.steps.push_back(Step::Peer(output));
     }
 
-    pub(crate) fn role(&mut self, role: Option<Role>, epoch: u32) {
-        self.steps.push_back(Step::Role { role, epoch });
+    pub(crate) fn mode(&mut self, mode: Option<Mode>, epoch: u32) {
+        self.steps.push_back(Step::Mode { mode, epoch });
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {

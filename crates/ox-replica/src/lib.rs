@@ -7,12 +7,14 @@
 
 mod acl;
 mod auth;
+mod connecting;
 mod core;
 mod database;
 mod events;
 mod lane;
 mod leading;
 mod learning;
+mod mode;
 mod outcome_of;
 mod pending;
 mod prep;
@@ -25,6 +27,7 @@ mod settings;
 pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
 pub use core::{Answers, Core, Input, Now, Output, State};
 pub use database::{Database, DigestLog};
+pub use mode::Mode;
 pub use read::Reader;
 pub use request::{ClientRequest, Refusal, Work};
 pub use settings::{ReaperSettings, Settings};

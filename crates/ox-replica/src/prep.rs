@@ -26,6 +26,7 @@ pub(crate) struct Prep {
     auth: AuthSettings,
     options: TreeOptions,
     enforce_quota: bool,
+    close_session_lists: bool,
     reconfig_enabled: bool,
     max_record: usize,
     reaper: ReaperSettings,
@@ -56,6 +57,7 @@ impl Prep {
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
+            close_session_lists: settings.close_session_lists,
             reconfig_enabled: settings.reconfig_enabled,
             max_record: settings.max_record,
             reaper: settings.reaper,
@@ -326,8 +328,9 @@ impl Prep {
         // record stops a Java server at its next start.
         let listed: usize = paths.iter().map(|path| 4 + path.len()).sum();
         let fits = listed.saturating_add(Self::AROUND_PATHS) <= self.max_record;
+        let listed = if fits { paths } else { Vec::new() };
         Txn::CloseSession(CloseSessionTxn {
-            paths_to_delete: Some(if fits { paths } else { Vec::new() }),
+            paths_to_delete: self.close_session_lists.then_some(listed),
         })
     }
 

@@ -24,6 +24,11 @@ pub struct Settings {
     pub max_record: usize,
     /// Reconfiguration is switched on (`reconfigEnabled`), which a server alone cannot do.
     pub reconfig_enabled: bool,
+    /// A leader takes clients (`leaderServes`).
+    pub leader_serves: bool,
+    /// A closeSession transaction lists what it deletes (`closeSessionTxn.enabled`); off only as
+    /// long as there are servers older than 3.6.
+    pub close_session_lists: bool,
     /// Who counts as whom.
     pub auth: AuthSettings,
     /// When containers and TTL nodes are collected.

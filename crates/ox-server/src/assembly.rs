@@ -16,7 +16,7 @@ use ox_proto::ServerId;
 use ox_replica::{AuthSettings, Core, Database, ReaperSettings, Settings};
 use ox_session::TouchTable;
 use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
-use ox_zab::{History, Peer, ZabSettings};
+use ox_zab::{History, LeaderSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -311,6 +311,7 @@ fn peer(
                 init_limit: 0,
                 sync_limit: 0,
                 force_snapshot_sync: false,
+                leader: LeaderSettings::default(),
                 max_record: load::max_record(&shared.config),
             };
             Peer::alone(settings, last)
@@ -321,8 +322,9 @@ fn peer(
 fn settings(shared: &Shared) -> Settings {
     let config = &shared.config;
     let containers = &config.containers;
+    let ensemble = config.ensemble.as_ref();
     Settings {
-        server: config.ensemble.as_ref().map_or(STANDALONE, |own| own.id),
+        server: ensemble.map_or(STANDALONE, |own| own.id),
         tick_ms: millis(config.sessions.tick),
         min_session_timeout_ms: millis_int(config.sessions.min_timeout),
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),
@@ -330,6 +332,8 @@ fn settings(shared: &Shared) -> Settings {
         enforce_quota: config.quotas.enforce,
         reconfig_enabled: config.reconfig_enabled,
         max_record: load::max_record(config),
+        leader_serves: ensemble.is_none_or(|own| own.settings.leader.serves_clients),
+        close_session_lists: ensemble.is_none_or(|own| own.close_session_lists),
         auth: shared.auth.clone(),
         reaper: ReaperSettings {
             check_interval_ms: millis(containers.check_interval),

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ox_proto::{ConnectRequest, Id, SessionId, Zxid};
-use ox_replica::{Answers, ClientRequest, Core, Input, Output};
+use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output};
 use ox_session::ClientId;
-use ox_zab::Role;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
@@ -299,7 +298,7 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
-                Output::Role { role, epoch } => take_role(&self.shared, role, epoch),
+                Output::Mode { mode, epoch } => take_mode(&self.shared, mode, epoch),
                 Output::Peer(ox_zab::Output::Disk(request)) => {
                     // Behind what was appended before it.
                     if self.batch.last().is_some() {
@@ -340,13 +339,14 @@ async fn arrive(incoming: &mut Option<Incoming>) -> Arrival {
 }
 
 /// Clients are served from now on, or none are. The database is held by the caller.
-fn take_role(shared: &Shared, role: Option<Role>, epoch: u32) {
+fn take_mode(shared: &Shared, mode: Option<Mode>, epoch: u32) {
     let mut standing = shared.standing.lock();
-    standing.role = role;
+    standing.mode = mode;
     standing.epoch = epoch;
     drop(standing);
-    match role {
-        Some(role) => tracing::info!("serving clients, {role:?} in epoch {epoch:#x}"),
+    match mode {
+        Some(Mode::ReadOnly) => tracing::info!("serving reads only: there is no leader"),
+        Some(mode) => tracing::info!("serving clients, {mode} in epoch {epoch:#x}"),
         None => tracing::info!("serving no clients: there is no leader"),
     }
 }

@@ -1,13 +1,13 @@
 //! What a server is to its clients and its ensemble, for those who ask.
 
 use ox_proto::{PeerState, ServerId};
-use ox_zab::Role;
+use ox_replica::Mode;
 
 /// The standing of a server. The core task keeps it; words and the log thread look.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// Clients are served, in this role.
-    pub(crate) role: Option<Role>,
+    /// What it is to clients; `None` while it serves none.
+    pub(crate) mode: Option<Mode>,
     /// Of the leader it serves under.
     pub(crate) epoch: u32,
     /// What it is doing in the ensemble; `None` on a server that is alone.
@@ -23,6 +23,6 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether clients are served.
     pub(crate) fn is_serving(&self) -> bool {
-        self.role.is_some()
+        self.mode.is_some()
     }
 }

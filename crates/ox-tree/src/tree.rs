@@ -142,16 +142,6 @@ impl DataTree {
         self.last_zxid = zxid;
     }
 
-    /// Says in `/zookeeper/config` who belongs to the ensemble. Every member does so by itself and
-    /// without a transaction, so neither digest nor last zxid know of it. `version` is that of the
-    /// configuration, `time` in milliseconds since 1970. Source: `DataTree.setData` as
-    /// `ZKDatabase.initConfigInZKDatabase` calls it; quorum.md 4.3.
-    pub fn set_config(&mut self, text: &[u8], version: i64, time: i64) {
-        if let Some(id) = self.resolve(path::CONFIG) {
-            self.set_data(id, Some(text), -1, Zxid(version), time);
-        }
-    }
-
     /// The digest of all znodes, version 2; 0 if none is kept.
     pub fn digest(&self) -> i64 {
         self.digest
@@ -229,6 +219,11 @@ impl DataTree {
     pub(crate) fn resolve_hashed(&self, path: &str, hash: u32) -> Option<u32> {
         self.index
             .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
+    }
+
+    /// The znode at this path, or another one that looks like it to the index.
+    pub(crate) fn candidate(&self, path: &str) -> Option<u32> {
+        self.index.find(self.index.hash(path), |_| true)
     }
 
     /// Makes room for so many znodes.
@@ -458,6 +453,15 @@ impl DataTree {
             directory.cversion = cversion;
             directory.pzxid = pzxid;
         });
+    }
+
+    /// Says at `/zookeeper/config` who belongs to the ensemble. This is no transaction: each
+    /// server does it for itself, at a time of its own (storage.md 10.1).
+    pub fn set_config(&mut self, text: &str, version: Zxid, time: i64) {
+        // Only an image that some other server has made can lack it.
+        if let Some(id) = self.resolve(path::CONFIG) {
+            self.set_data(id, Some(text.as_bytes()), -1, version, time);
+        }
     }
 
     /// Notes that everything up to `zxid` is applied.

@@ -33,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a ZabSettings,
     pub(crate) config: &'a Arc<EnsembleConfig>,
     pub(crate) epochs: Epochs,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    pub(crate) wants_state: bool,
     pub(crate) history: &'a mut History,
     pub(crate) outputs: &'a mut VecDeque<Output>,
     /// Requests that the disk has not answered.

@@ -112,6 +112,9 @@ pub enum DiskDone {
         /// The last entry that is left, or the snapshot's zxid.
         last: Zxid,
     },
+    /// What would be left does not lead to the place of the cut, for instance because the only
+    /// snapshot was taken behind it. Nothing has changed.
+    NotTruncated,
     /// The snapshot stands, and nothing else behind it.
     Installed {
         /// Its zxid.

@@ -54,6 +54,9 @@ pub(crate) enum Leave {
     /// It is the leader of an older epoch.
     #[error("the leader's epoch {0:#x} is older than the one accepted here")]
     OldEpoch(u32),
+    /// It wants our log cut where that cannot be done; it will be asked for its whole state.
+    #[error("our log cannot be cut where the leader wants it")]
+    Uncuttable,
     /// It does not keep to the protocol.
     #[error("the leader has sent {0}")]
     Protocol(String),
@@ -260,8 +263,12 @@ impl Learner {
         self.phase = Phase::AwaitsSync;
         let current = i32::try_from(current).unwrap_or(-1);
         let data = Bytes::copy_from_slice(&current.to_be_bytes());
-        // Only what is on the disk is spoken of: elections wait for it too.
-        let last = cx.history.last();
+        // Only what is on the disk is spoken of: elections wait for it too. Whoever holds nothing
+        // that counts is sent the whole state; an answer that counts always tells the truth.
+        let last = match cx.epochs.current.is_none() || cx.wants_state && current == -1 {
+            true => Zxid(-1),
+            false => cx.history.last(),
+        };
         self.send(
             cx,
             QuorumPacket::with_data(PacketType::AckEpoch, last, data),
@@ -289,7 +296,6 @@ impl Learner {
             PacketType::Trunc => {
                 tracing::warn!("Truncating log to get in sync with the leader {zxid}");
                 let reload = zxid < cx.history.committed();
-                cx.output(Output::Forget { after: zxid });
                 cx.disk(DiskRequest::Truncate { to: zxid, reload });
                 self.phase = Phase::Preparing;
             }
@@ -330,6 +336,7 @@ impl Learner {
                 self.ack_epoch(cx, current);
             }
             (Phase::Preparing, DiskDone::Truncated { last }) => self.begin_sync(cx, last),
+            (Phase::Preparing, DiskDone::NotTruncated) => return Err(Leave::Uncuttable),
             (Phase::Entering, DiskDone::EpochEntered(epoch)) if epoch == self.epoch => {
                 self.entered(cx);
             }

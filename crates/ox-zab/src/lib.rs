@@ -23,4 +23,4 @@ pub use event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output, Role};
 pub use history::{Entry, History};
 pub use peer::{Membership, Peer};
 pub use quorum::{Quorums, Tracker, contains_quorum};
-pub use settings::ZabSettings;
+pub use settings::{LeaderSettings, ZabSettings};

@@ -55,6 +55,8 @@ pub struct Peer {
     disk_requests: usize,
     /// A state that was sent whole has taken the place of the database, and not that of the disk.
     half_replaced: bool,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
     outputs: VecDeque<Output>,
@@ -100,6 +102,7 @@ impl Peer {
             is_established: false,
             disk_requests: 0,
             half_replaced: false,
+            wants_state: false,
             early: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
@@ -152,10 +155,14 @@ impl Peer {
             Input::Notification { from, notification } => {
                 self.election.handle(now, from, &notification);
                 self.after_election(now);
+                if notification.state == Some(PeerState::Looking) {
+                    self.voter_looks(now, from, notification.election_epoch);
+                }
             }
             Input::Silenced { server } => {
                 self.election.closed(now, server);
                 self.after_election(now);
+                self.check_followers(now);
             }
             Input::Accepted { link } => self.accepted(now, link),
             Input::Dialed { server, link } => self.dialed(now, server, link),
@@ -188,6 +195,12 @@ impl Peer {
     /// Whether this server is an ensemble of one without elections and epochs.
     pub fn is_alone(&self) -> bool {
         matches!(self.state, State::Alone(_))
+    }
+
+    /// Whether it elects, with all that it holds on the disk. Before that its database may be
+    /// another server's in part.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.state, State::Looking)
     }
 
     /// What this server is doing.
@@ -298,6 +311,7 @@ impl Peer {
             settings: &self.settings,
             config: &self.config,
             epochs: self.epochs,
+            wants_state: self.wants_state,
             history: &mut self.history,
             outputs: &mut self.outputs,
             disk_requests: &mut self.disk_requests,
@@ -369,6 +383,32 @@ impl Peer {
         let served = leader.is_serving();
         leader.resign(&mut cx);
         self.look_again(now, served);
+    }
+
+    /// Someone elects, in the round of this number.
+    fn voter_looks(&mut self, now: i64, server: ServerId, round: i64) {
+        let elected_in = self.election.vote().map(|vote| vote.election_epoch);
+        let is_voter = self.config.is_voter(server);
+        let (state, cx) = self.parts(now);
+        let State::Leading(leader) = state else {
+            return;
+        };
+        let is_later = elected_in.is_some_and(|own| own < round);
+        if is_voter && let Err(reason) = leader.looking(&cx, server, is_later) {
+            return self.step_down(now, &reason);
+        }
+        self.check_followers(now);
+    }
+
+    /// A leader that nobody can be expected to follow gives up.
+    fn check_followers(&mut self, now: i64) {
+        let State::Leading(leader) = &self.state else {
+            return;
+        };
+        let election = &self.election;
+        if let Err(reason) = leader.may_be_followed(|server| election.is_heard(server)) {
+            self.step_down(now, &reason);
+        }
     }
 
     fn look_if_ready(&mut self, now: i64) {
@@ -466,7 +506,10 @@ impl Peer {
     fn closed(&mut self, now: i64, link: LinkId) {
         self.early.remove(&link);
         match &self.state {
-            State::Leading(_) => self.with_leader(now, |leader, cx| leader.closed(cx, link)),
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.closed(cx, link));
+                self.check_followers(now);
+            }
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }
@@ -535,12 +578,18 @@ impl Peer {
         match done {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
+                self.wants_state = false;
             }
             DiskDone::EpochAnnounced(_) => {}
             DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
-            DiskDone::Truncated { last } => self.history.truncate(last),
+            DiskDone::Truncated { last } => {
+                self.history.truncate(last);
+                self.outputs.push_back(Output::Forget { after: last });
+            }
+            DiskDone::NotTruncated => self.wants_state = true,
             DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
                 self.half_replaced = false;
+                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
                 self.history.restart(last);
             }
         }

@@ -15,8 +15,27 @@ pub struct ZabSettings {
     pub sync_limit: i64,
     /// Always send the whole state (`zookeeper.forceSnapshotSync`).
     pub force_snapshot_sync: bool,
+    /// What this server does when it leads.
+    pub leader: LeaderSettings,
     /// The longest string or buffer within a transaction that is believed, in bytes.
     pub max_record: usize,
+}
+
+/// What a leader is told besides.
+#[derive(Clone, Debug)]
+pub struct LeaderSettings {
+    /// A leader that has waited for so many milliseconds for a quorum's epochs gives up when it
+    /// hears that a voter elects (`leader.maxTimeToWaitForEpoch`). `None` waits for `initLimit`.
+    pub max_wait_for_epoch_ms: Option<i64>,
+}
+
+impl Default for LeaderSettings {
+    /// Java's.
+    fn default() -> Self {
+        Self {
+            max_wait_for_epoch_ms: None,
+        }
+    }
 }
 
 impl ZabSettings {

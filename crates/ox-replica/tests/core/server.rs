@@ -19,7 +19,7 @@ use ox_replica::{
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
-use ox_zab::{Peer, ZabSettings};
+use ox_zab::{LeaderSettings, Peer, ZabSettings};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
     extended_types: true,
@@ -38,6 +38,8 @@ pub(crate) fn settings() -> Settings {
         tree: TREE,
         enforce_quota: true,
         reconfig_enabled: false,
+        leader_serves: true,
+        close_session_lists: true,
         max_record: 1 << 20,
         auth: AuthSettings {
             digest: Some(DigestAlgorithm::Sha1),
@@ -94,6 +96,7 @@ impl Server {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot_sync: false,
+            leader: LeaderSettings::default(),
             max_record: settings.max_record,
         };
         let peer = Peer::alone(zab, database.tree.last_zxid());
@@ -285,7 +288,7 @@ impl Server {
                     self.taken.remove(&client);
                     self.said.push(format!("{}: release", client.0));
                 }
-                Output::Role { .. } => {}
+                Output::Mode { .. } => {}
                 Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
             }
         }

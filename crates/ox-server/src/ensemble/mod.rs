@@ -19,7 +19,9 @@ use ox_proto::{
 };
 use ox_replica::Input;
 use ox_txnlog::DataDirs;
-use ox_zab::{ElectionTiming, Epochs, LinkId, LogSearch, Membership, Output, ZabSettings};
+use ox_zab::{
+    ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, Output, ZabSettings,
+};
 use ox_zab_net::{
     ElectionMesh, ElectionSettings, Heard, LearnerListener, LearnerMesh, Link, LinkEvent,
     LinkSettings, Members, Votes,
@@ -376,6 +378,12 @@ pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble) -> ZabSettings 
         init_limit: settings.init_limit.count.into(),
         sync_limit: settings.sync_limit.count.into(),
         force_snapshot_sync: settings.leader.force_snapshot_sync,
+        leader: LeaderSettings {
+            max_wait_for_epoch_ms: settings
+                .leader
+                .max_time_to_wait_for_epoch
+                .map(crate::assembly::millis),
+        },
         max_record: load::max_record(&shared.config),
     }
 }

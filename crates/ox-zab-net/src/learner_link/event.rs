@@ -1,6 +1,7 @@
 //! What links tell their owner.
 
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -26,7 +27,14 @@ pub trait SnapshotSink: Any + Send {
     fn feed(&mut self, window: &[u8]) -> Result<(usize, bool), BoxError>;
 }
 
+impl fmt::Debug for dyn SnapshotSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SnapshotSink")
+    }
+}
+
 /// Something that happened to a link.
+#[derive(Debug)]
 pub enum LinkEvent {
     /// A learner has connected. Its introduction follows.
     Accepted {

@@ -123,40 +123,45 @@ impl Inbound {
         }
     }
 
-    /// All whole packets, up to the first one that state follows.
+    /// All whole packets, up to the first one that state follows. What is wrong comes up once
+    /// everything before it has been handed out.
     fn packets(&mut self) -> Result<Step, CloseReason> {
         let mut packets = Vec::new();
         let mut parsed = 0;
-        while let Some((packet, length)) =
-            QuorumPacket::parse(&self.buffer[parsed..], self.max_length)
-                .map_err(CloseReason::Malformed)?
-        {
-            parsed += length;
-            let snap = packet.r#type == PacketType::Snap;
-            packets.push(packet);
-            if snap && self.expect_image()? {
-                break;
+        let wrong = loop {
+            match QuorumPacket::parse(&self.buffer[parsed..], self.max_length) {
+                Ok(None) => break None,
+                Err(error) => break Some(CloseReason::Malformed(error)),
+                Ok(Some((packet, length))) => {
+                    if packet.r#type == PacketType::Snap
+                        && let Err(reason) = self.expect_image()
+                    {
+                        break Some(reason);
+                    }
+                    parsed += length;
+                    packets.push(packet);
+                    if matches!(self.stage, Stage::Image(_)) {
+                        break None;
+                    }
+                }
             }
-        }
+        };
         self.buffer.drain(..parsed);
-        match packets.is_empty() {
-            true => Ok(Step::More),
-            false => Ok(Step::Packets(packets)),
+        match (packets.is_empty(), wrong) {
+            (false, _) => Ok(Step::Packets(packets)),
+            (true, Some(reason)) => Err(reason),
+            (true, None) => Ok(Step::More),
         }
     }
 
-    fn expect_image(&mut self) -> Result<bool, CloseReason> {
+    /// A SNAP has come: on a learner's end, what follows is state.
+    fn expect_image(&mut self) -> Result<(), CloseReason> {
         match std::mem::replace(&mut self.snapshots, Snapshots::Taken) {
-            Snapshots::Unexpected => {
-                self.snapshots = Snapshots::Unexpected;
-                Ok(false)
-            }
-            Snapshots::Into(sink) => {
-                self.stage = Stage::Image(sink);
-                Ok(true)
-            }
-            Snapshots::Taken => Err(CloseReason::SecondSnapshot),
+            Snapshots::Unexpected => self.snapshots = Snapshots::Unexpected,
+            Snapshots::Into(sink) => self.stage = Stage::Image(sink),
+            Snapshots::Taken => return Err(CloseReason::SecondSnapshot),
         }
+        Ok(())
     }
 
     /// A path and data are in one record.

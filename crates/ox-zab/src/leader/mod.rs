@@ -4,13 +4,36 @@
 //! Invariants: LEADERINFO leaves only when the epoch it names is durable here; no request is
 //! proposed and no UPTODATE sent before a quorum has acknowledged NEWLEADER and our own current
 //! epoch is durable; who does not vote never counts. A server answers for one epoch only once, so
-//! of two leaders that try the same epoch at most one passes the second barrier. Source:
-//! `Leader.java`, `LearnerHandler.java`; quorum.md chapter 6.
+//! of two leaders that try the same epoch at most one passes the second barrier.
+//!
+//! # A leader that nobody follows
+//!
+//! Who was elected and is not followed after all waits for `initLimit` at each barrier, and the
+//! others elect without it, or cannot at all if it is needed. So a leader that is not established
+//! gives up as soon as it knows that no quorum will come. Those that may still come are this server
+//! itself, the voters that are connected to it, and those that can be heard and have not been seen
+//! electing in a later round than the one that has elected us. If these are no quorum it elects
+//! with the others.
+//!
+//! That does not make leaders fall again and again. A voter begins a later round only when it has
+//! left its leader, or could not reach it. It comes back into the round that has elected us only if
+//! a quorum of servers that follow and lead says that we lead (quorum.md 3.5); but those are among
+//! the ones that may still come, and they are none. So what the leader gives up was lost, and then
+//! it is in the later round with the others, which begin no other before this one ends. A single
+//! voter that cannot reach us, and therefore elects again and again, ends nothing as long as the
+//! others are there; nor does one that starts late, in whatever round. A word that comes late, from
+//! before a voter has followed us, is no harm either: it is connected. If a server counts as not to
+//! be heard and is there nevertheless, that costs an election.
+//!
+//! Java waits, unless `leader.maxTimeToWaitForEpoch` says otherwise, and then only at the first
+//! barrier; that setting is here too.
+//!
+//! Source: `Leader.java`, `LearnerHandler.java`; quorum.md chapter 6.
 
 mod learner_handler;
 mod sync;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,6 +76,12 @@ pub(crate) enum StepDown {
     /// A barrier has waited for too long.
     #[error("no quorum within initLimit")]
     NoQuorumInTime,
+    /// Too few voters are left that may follow.
+    #[error("too few voters may still follow, others are in a later round of the election")]
+    Deserted,
+    /// The setting of this name says how long.
+    #[error("a voter is looking, and there was no epoch within leader.maxTimeToWaitForEpoch")]
+    NoEpochInTime,
     /// Too few learners were heard from.
     #[error("no quorum of learners has been heard from within syncLimit")]
     QuorumLost,
@@ -71,6 +100,10 @@ pub(crate) struct Leader {
     own: ServerId,
     quorums: Quorums,
     stage: Stage,
+    /// When it was elected, in monotonic milliseconds.
+    began: i64,
+    /// Voters that elect in a later round than the one that has elected us.
+    electing: BTreeSet<ServerId>,
     /// When the barrier in front of us must have been passed.
     deadline: i64,
     /// Voters who have said which epoch they have accepted, and the highest of those.
@@ -99,6 +132,8 @@ impl Leader {
         let mut leader = Self {
             own,
             stage: Stage::Epochs,
+            began: cx.now,
+            electing: BTreeSet::new(),
             deadline: cx.now.saturating_add(cx.settings.init_ms()),
             introduced: quorums.tracker(),
             highest_accepted: cx.epochs.accepted,
@@ -131,6 +166,8 @@ impl Leader {
         Self {
             own,
             stage: Stage::Serving,
+            began: 0,
+            electing: BTreeSet::new(),
             deadline: i64::MAX,
             introduced: quorums.tracker(),
             highest_accepted: last.epoch(),
@@ -271,6 +308,7 @@ impl Leader {
         handler.server = info.server;
         handler.votes = votes;
         handler.state = HandlerState::AwaitsEpoch;
+        self.electing.remove(&info.server);
         tracing::info!(
             sid = info.server.0,
             "a {} has connected, accepted epoch {accepted:#x}",
@@ -540,6 +578,50 @@ impl Leader {
             }
             cx.history.commit(zxid);
             cx.output(Output::Commit(zxid));
+        }
+    }
+
+    /// A voter elects; `is_later` if it is in a later round than the one that has elected us.
+    pub(crate) fn looking(
+        &mut self,
+        cx: &Context<'_>,
+        server: ServerId,
+        is_later: bool,
+    ) -> Result<(), StepDown> {
+        if is_later {
+            self.electing.insert(server);
+        }
+        let limit = cx.settings.leader.max_wait_for_epoch_ms;
+        if self.stage == Stage::Epochs && limit.is_some_and(|limit| limit <= cx.now - self.began) {
+            return Err(StepDown::NoEpochInTime);
+        }
+        Ok(())
+    }
+
+    /// Whether a quorum is there or may still come. `is_heard` says who is connected in the
+    /// election.
+    pub(crate) fn may_be_followed(
+        &self,
+        is_heard: impl Fn(ServerId) -> bool,
+    ) -> Result<(), StepDown> {
+        if self.is_serving() || self.electing.is_empty() {
+            return Ok(());
+        }
+        let mut hoped_for = self.quorums.tracker();
+        hoped_for.add(self.own);
+        for &voter in self.quorums.voters() {
+            if is_heard(voter) && !self.electing.contains(&voter) {
+                hoped_for.add(voter);
+            }
+        }
+        for handler in self.handlers.values() {
+            if handler.votes {
+                hoped_for.add(handler.server);
+            }
+        }
+        match hoped_for.has_all_quorums() {
+            true => Ok(()),
+            false => Err(StepDown::Deserted),
         }
     }
 

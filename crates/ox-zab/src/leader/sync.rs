@@ -53,10 +53,13 @@ impl Leader {
     }
 
     fn plan(&self, cx: &Context<'_>, last: Zxid) -> Plan {
-        if cx.settings.force_snapshot_sync {
+        let processed = self.last_processed(cx);
+        // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged
+        // them: such a tail must be truncated, or stay.
+        if cx.settings.force_snapshot_sync && last <= processed {
             return Plan::Snap;
         }
-        if last == self.last_processed(cx) {
+        if last == processed {
             return Plan::Diff { from: last };
         }
         let (base, newest) = (cx.history.base(), cx.history.committed());

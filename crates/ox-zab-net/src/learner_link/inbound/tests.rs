@@ -174,3 +174,25 @@ fn a_packet_that_is_too_long_is_refused_before_it_has_come() {
         Err(CloseReason::Malformed(DecodeError::Length(101)))
     ));
 }
+
+#[test]
+fn what_stands_before_something_wrong_is_handed_out() {
+    let ack = QuorumPacket::bare(PacketType::Ack, Zxid(1));
+    let mut inbound = Inbound::from_learner(100, Vec::new());
+    ack.encode(inbound.buffer());
+    QuorumPacket::write(PacketType::Ack, Zxid(2), Some(&[0; 101]), inbound.buffer());
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets == [ack]));
+    assert!(matches!(inbound.step(), Err(CloseReason::Malformed(_))));
+
+    let mut inbound = from_leader();
+    inbound
+        .buffer()
+        .extend_from_slice(&snap(b"\0\0\0\x0aBenWasHere"));
+    let ping = QuorumPacket::bare(PacketType::Ping, Zxid(1));
+    ping.encode(inbound.buffer());
+    QuorumPacket::bare(PacketType::Snap, Zxid(1)).encode(inbound.buffer());
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets.len() == 1));
+    assert!(matches!(inbound.step(), Ok(Step::Snapshot(_))));
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets == [ping]));
+    assert!(matches!(inbound.step(), Err(CloseReason::SecondSnapshot)));
+}

@@ -41,7 +41,7 @@ async fn connected(events: &mut mpsc::Receiver<LinkEvent>, of: LinkId) -> u16 {
             assert_eq!(link, of);
             to.port()
         }
-        other => panic!("{}", name(&other)),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -77,7 +77,7 @@ async fn a_captured_leader_is_followed_and_its_state_comes_in_its_place() {
                 let (tree, _) = sink.downcast::<ImageLoader>().unwrap().finish().unwrap();
                 assert!(tree.node("/zookeeper/config").is_some());
             }
-            other => panic!("{}", name(&other)),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(snapshot_at, Some(44));
@@ -152,6 +152,21 @@ async fn the_address_that_answers_is_taken() {
     let link = mesh.dial(vec![refusing, endpoint], sink());
     assert_eq!(connected(&mut events, link.id()).await, port);
     drop(listener);
+    mesh.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_attempt_begins_that_the_budget_has_no_time_for() {
+    let (mesh, mut events) = mesh(LinkSettings {
+        connect_budget: DEADLINE,
+        connect_pause: DEADLINE,
+        ..settings()
+    });
+    let (_dialed, _accepted, endpoint) = refusing().await;
+    let begun = std::time::Instant::now();
+    let link = mesh.dial(vec![endpoint], sink());
+    closed(&mut events, link.id()).await;
+    assert!(begun.elapsed() < DEADLINE / 2);
     mesh.shutdown().await;
 }
 
