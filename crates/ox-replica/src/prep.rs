@@ -44,6 +44,8 @@ pub(crate) struct Context<'a> {
     pub(crate) time: i64,
     pub(crate) session: SessionId,
     pub(crate) ids: &'a [Id],
+    /// Whether the session may own ephemerals.
+    pub(crate) ephemerals: Result<(), ErrorCode>,
 }
 
 impl Prep {
@@ -92,6 +94,9 @@ impl Prep {
     /// Makes a znode of any kind.
     pub(crate) fn create(&mut self, cx: Context<'_>, create: Create) -> Result<Txn, ErrorCode> {
         let mode = self.create_mode(&create)?;
+        if mode.is_ephemeral() {
+            cx.ephemerals?;
+        }
         if !path::passes_quick_check(&create.path) {
             return Err(ErrorCode::BadArguments);
         }

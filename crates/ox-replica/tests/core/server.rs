@@ -14,8 +14,8 @@ use ox_proto::{
     SetDataRequest, Stat, WatcherEvent, Xid, Zxid,
 };
 use ox_replica::{
-    Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input, Now,
-    Output, ReaperSettings, Settings, State, Work,
+    Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input,
+    LocalSessions, Now, Output, ReaperSettings, Settings, State, Work,
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
@@ -38,6 +38,8 @@ pub(crate) fn settings() -> Settings {
         tree: TREE,
         enforce_quota: true,
         reconfig_enabled: false,
+        local_sessions: LocalSessions::Off,
+        read_only: false,
         leader_serves: true,
         close_session_lists: true,
         max_record: 1 << 20,
