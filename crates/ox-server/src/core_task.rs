@@ -331,6 +331,10 @@ impl CoreTask {
                 }
             }
         }
+        // What goes out to a member in a turn goes out in one piece.
+        if let Some(member) = &self.member {
+            member.flush();
+        }
         // What a turn has brought takes up room until it is on disk.
         let room = self.room.take();
         if let Some(last) = self.batch.last() {

@@ -517,7 +517,7 @@ impl Learner {
         }
         let payload = packet.data.unwrap_or_default();
         // What cannot be read could not be applied, nor read back from our own log.
-        let record = TxnRecord::decode(&payload, cx.settings.max_record)
+        let record = TxnRecord::decode_shared(&payload, cx.settings.max_record)
             .ok()
             .filter(|record| record.header.zxid == zxid)
             .ok_or_else(|| Leave::Protocol(format!("a proposal {zxid} that cannot be read")))?;

@@ -281,7 +281,12 @@ impl Member {
         }
     }
 
-    /// Does what the core wants done, but for the disk.
+    /// Lets what was queued for the other members go out.
+    pub(crate) fn flush(&self) {
+        self.links.values().for_each(Link::flush);
+    }
+
+    /// Does what the core wants done, but for the disk. Packets wait for [`Self::flush`].
     pub(crate) fn perform(&mut self, output: Output) {
         match output {
             Output::Notify { to, notification } => {
