@@ -50,7 +50,7 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	@compat-tests/summary.sh $(RESULTS)
 
 .PHONY: bench
-bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 20 minutes)
+bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench
 	$(TARGET)/release/ox-bench --server $(BINARY)
 

@@ -55,6 +55,10 @@ impl Core {
             Stage::Idle => false,
             Stage::Leading(_) => self.settings.leader_serves,
             Stage::Learning(_) => true,
+            Stage::ReadOnly(_) => {
+                request.read_only == Some(true)
+                    && !database.sessions.contains_key(&request.session_id)
+            }
         };
         if !is_served {
             self.effects.close(client);
@@ -75,10 +79,7 @@ impl Core {
             SessionId::NONE => {
                 let session = self.next_session;
                 self.next_session = following(session);
-                self.client(client).connecting = true;
-                let read_only = request.read_only;
-                let origin = Origin::Connect { client, read_only };
-                self.create_session(now, database, session, timeout_ms, origin);
+                self.new_session(now, database, client, session, request.read_only);
             }
             session => {
                 // Any other connection of the session goes first, whatever the password turns
@@ -103,7 +104,7 @@ impl Core {
     /// Tells a client that its session is over.
     pub(crate) fn refuse(&mut self, client: ClientId, session: SessionId, read_only: Option<bool>) {
         tracing::info!(session = %session, "refusing a session that has expired");
-        let response = ConnectResponse::refused(read_only.map(|_| false));
+        let response = ConnectResponse::refused(self.says_read_only(read_only));
         self.effects.send(client, |out| write_frame(out, &response));
         self.effects.close(client);
     }
@@ -126,27 +127,46 @@ impl Core {
             timeout_ms,
             session_id: session,
             password: password(session),
-            read_only: read_only.map(|_| false),
+            read_only: self.says_read_only(read_only),
         };
         self.effects.establish(client, session, timeout_ms, |out| {
             write_frame(out, &response)
         });
     }
 
-    fn create_session(
+    /// What stands at the end of a connect response: nothing for clients of old.
+    fn says_read_only(&self, asked: Option<bool>) -> Option<bool> {
+        asked.map(|_| matches!(self.stage, Stage::ReadOnly(_)))
+    }
+
+    fn new_session(
         &mut self,
         now: Now,
         database: &Database,
+        client: ClientId,
         session: SessionId,
-        timeout_ms: i32,
-        origin: Origin,
+        read_only: Option<bool>,
     ) {
+        let timeout_ms = self.client(client).timeout_ms;
+        if let Some(local) = self.stage.local_mut() {
+            local.open(session, timeout_ms, now);
+            self.establish(client, session, read_only);
+            return;
+        }
+        let origin = Origin::Connect { client, read_only };
         match self.stage {
             Stage::Idle => {}
             Stage::Leading(_) => {
-                self.open_session(now, database, session, timeout_ms, Some(origin))
+                self.client(client).connecting = true;
+                self.open_session(now, database, session, timeout_ms, Some(origin));
             }
-            Stage::Learning(_) => self.forward_create_session(now, session, timeout_ms, origin),
+            Stage::Learning(_) => {
+                self.client(client).connecting = true;
+                self.forward_create_session(now, session, timeout_ms, origin);
+            }
+            // A new session is a write. Java says so with a header in place of a response, and
+            // leaves the connection open.
+            Stage::ReadOnly(_) => self.effects.close(client),
         }
     }
 
@@ -158,6 +178,12 @@ impl Core {
         timeout_ms: i32,
         read_only: Option<bool>,
     ) {
+        if let Some(local) = self.stage.local_mut()
+            && local.touch(session, Some(timeout_ms), now)
+        {
+            self.establish(client, session, read_only);
+            return;
+        }
         match &mut self.stage {
             Stage::Idle => {}
             Stage::Leading(leading) => {
@@ -170,6 +196,7 @@ impl Core {
             Stage::Learning(_) => {
                 self.ask_to_revalidate(now, client, session, timeout_ms, read_only);
             }
+            Stage::ReadOnly(_) => self.reattach_read_only(client, session, read_only),
         }
     }
 

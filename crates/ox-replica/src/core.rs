@@ -14,20 +14,23 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
 use ox_session::{AclOf, ClientId, Trigger};
-use ox_tree::{ChangeKind, DataTree, Outcome};
+use ox_tree::{ChangeKind, Outcome};
 use ox_zab::{DiskDone, LinkId, Peer, Role};
 
 use crate::connecting::{Client, first_session};
-use crate::database::{Database, DigestLog};
+use crate::database::Database;
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
 use crate::leading::Leading;
 use crate::learning::Learning;
+use crate::local::Local;
 use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
+use crate::read_only::ReadOnly;
 use crate::reply;
 use crate::request::ClientRequest;
 use crate::settings::Settings;
+use crate::state::State;
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -89,22 +92,6 @@ pub enum Input {
     },
 }
 
-/// A whole state, in place of another.
-pub struct State {
-    /// The znodes; its last zxid is set.
-    pub tree: DataTree,
-    /// The sessions with their timeouts in milliseconds.
-    pub sessions: BTreeMap<SessionId, i32>,
-    /// The digests that the tree has had.
-    pub digests: DigestLog,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "State({} znodes)", self.tree.node_count())
-    }
-}
-
 /// An entry of the log that is not applied yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -123,7 +110,11 @@ pub(crate) enum Origin {
     Request {
         client: ClientId,
         answers: Answers,
+        /// What to answer if it fails, where only this server knows why it must.
+        error: Option<ErrorCode>,
     },
+    /// A local session becomes one that all servers know.
+    Upgrade,
 }
 
 /// What a server does with requests, by its role.
@@ -133,6 +124,40 @@ pub(crate) enum Stage {
     Idle,
     Leading(Box<Leading>),
     Learning(Box<Learning>),
+    /// It has no leader, and serves reads.
+    ReadOnly(ReadOnly),
+}
+
+impl Stage {
+    /// The sessions that no other server knows, where there may be any.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_ref(),
+            Self::Learning(learning) => learning.local.as_ref(),
+            Self::ReadOnly(read_only) => read_only.local.as_ref(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn local_mut(&mut self) -> Option<&mut Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_mut(),
+            Self::Learning(learning) => learning.local.as_mut(),
+            Self::ReadOnly(read_only) => read_only.local.as_mut(),
+        }
+    }
+}
+
+/// The sessions that this server watches over, by the time at which they would expire, in
+/// monotonic milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackedSessions {
+    /// Those that all servers know. `None` on a server that does not lead.
+    pub global: Option<BTreeMap<i64, Vec<SessionId>>>,
+    /// Those that no other server knows. `None` where there are none of that kind.
+    pub local: Option<BTreeMap<i64, Vec<SessionId>>>,
 }
 
 /// The server's one writer.
@@ -141,6 +166,8 @@ pub struct Core {
     pub(crate) settings: Settings,
     pub(crate) peer: Peer,
     pub(crate) stage: Stage,
+    /// Since when this server elects, in monotonic milliseconds.
+    pub(crate) electing_since: Option<i64>,
     /// What stands in the log and is not applied, oldest first.
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) next_session: SessionId,
@@ -169,6 +196,7 @@ impl Core {
         let mut core = Self {
             peer,
             stage: Stage::Idle,
+            electing_since: None,
             pending: VecDeque::new(),
             next_session: first_session(&settings, database, now),
             clients: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
@@ -224,20 +252,35 @@ impl Core {
 
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
+        let role = match &self.stage {
+            Stage::Leading(leading) => leading.poll_timeout(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => i64::MAX,
+        };
+        let local = self.stage.local().map_or(i64::MAX, Local::poll_timeout);
         let peer = self.peer.poll_timeout();
-        match &self.stage {
-            Stage::Leading(leading) => leading.poll_timeout().min(peer),
-            Stage::Idle | Stage::Learning(_) => peer,
-        }
+        role.min(local).min(peer).min(self.read_only_from())
     }
 
     /// How many requests are on their way: transactions that wait for the quorum, or what a
     /// learner has forwarded.
     pub fn outstanding(&self) -> usize {
         match &self.stage {
-            Stage::Idle => 0,
+            Stage::Idle | Stage::ReadOnly(_) => 0,
             Stage::Leading(_) => self.peer.outstanding(),
             Stage::Learning(learning) => learning.in_flight(),
+        }
+    }
+
+    /// How many sessions no other server knows.
+    pub fn local_sessions(&self) -> usize {
+        self.stage.local().map_or(0, Local::len)
+    }
+
+    /// How many syncs of learners wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        match &self.stage {
+            Stage::Leading(leading) => leading.pending_syncs(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => 0,
         }
     }
 
@@ -246,12 +289,14 @@ impl Core {
         &self.peer
     }
 
-    /// The sessions by the time at which they would expire, in monotonic milliseconds: the
-    /// leader's knowledge alone.
-    pub fn sessions_by_expiry(&self) -> BTreeMap<i64, Vec<SessionId>> {
-        match &self.stage {
-            Stage::Leading(leading) => leading.tracker.dump(),
-            Stage::Idle | Stage::Learning(_) => BTreeMap::new(),
+    /// The sessions that this server watches over.
+    pub fn tracked_sessions(&self) -> TrackedSessions {
+        TrackedSessions {
+            global: match &self.stage {
+                Stage::Leading(leading) => Some(leading.tracker.dump()),
+                Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => None,
+            },
+            local: self.stage.local().map(Local::dump),
         }
     }
 
@@ -269,6 +314,7 @@ impl Core {
 
     /// Does what the ensemble's part of this server wants done.
     fn pump(&mut self, now: Now, database: &mut Database) {
+        self.end_read_only(database);
         while let Some(output) = self.peer.poll_output() {
             match output {
                 ox_zab::Output::Commit(zxid) => self.commit(now, database, zxid),
@@ -285,7 +331,8 @@ impl Core {
                 }
                 ox_zab::Output::Apply { record } => self.apply_behind_state(database, &record),
                 ox_zab::Output::Serve { role, epoch } => self.serve(now, database, role, epoch),
-                ox_zab::Output::Retire => self.retire(),
+                ox_zab::Output::SendState { link } => self.effects.state(link, database),
+                ox_zab::Output::Retire => self.retire(database),
                 ox_zab::Output::Request { link, data, ids } => {
                     self.learner_request(now, database, link, &data, &ids);
                 }
@@ -301,13 +348,13 @@ impl Core {
                 | ox_zab::Output::DialMaster { .. }
                 | ox_zab::Output::Send { .. }
                 | ox_zab::Output::SendLog { .. }
-                | ox_zab::Output::SendState { .. }
                 | ox_zab::Output::ReadTimeout { .. }
                 | ox_zab::Output::Close { .. }
                 | ox_zab::Output::Search { .. }
                 | ox_zab::Output::Disk(_)) => self.effects.peer(other),
             }
         }
+        self.watch_election(now);
     }
 
     /// Begins to serve clients.
@@ -316,8 +363,7 @@ impl Core {
             true => Mode::Standalone,
             false => Mode::of_member(role),
         };
-        self.effects.mode(Some(mode), epoch);
-        self.set_config(now, database);
+        self.begin(now, database, mode, epoch);
         self.stage = match role {
             Role::Leading => {
                 if !self.peer.is_alone() {
@@ -327,11 +373,26 @@ impl Core {
                 let leading = Leading::new(&self.settings, database, self.hash_seed, now);
                 Stage::Leading(Box::new(leading))
             }
-            Role::Following | Role::Observing => Stage::Learning(Box::default()),
+            Role::Following | Role::Observing => {
+                Stage::Learning(Box::new(Learning::new(&self.settings)))
+            }
         };
         if role == Role::Leading {
             self.close_orphans(now, database);
         }
+    }
+
+    /// What every role begins with.
+    pub(crate) fn begin(&mut self, now: Now, database: &mut Database, mode: Mode, epoch: u32) {
+        assert!(
+            matches!(self.stage, Stage::Idle),
+            "one role begins within another"
+        );
+        self.effects.mode(Some(mode), epoch);
+        self.set_config(now, database);
+        // A leader may have told us of sessions that we have given out, and our disk has not.
+        let first = first_session(&self.settings, database, now);
+        self.next_session = self.next_session.max(first);
     }
 
     /// What a member shows of the ensemble is what it knows by itself, not what a leader or a
@@ -345,7 +406,7 @@ impl Core {
     }
 
     /// Ends every client's connection: whatever they have asked for may or may not come to pass.
-    fn retire(&mut self) {
+    pub(crate) fn retire(&mut self, database: &mut Database) {
         self.effects.mode(None, 0);
         self.stage = Stage::Idle;
         self.attached.clear();
@@ -354,8 +415,11 @@ impl Core {
         }
         let mut done = Vec::new();
         for (&id, client) in &mut self.clients {
+            // What it has sent and is still on its way here is not for the next role.
+            client.session = None;
             client.lane.clear();
             client.connecting = false;
+            database.watches.remove_client(id);
             match client.gone {
                 true => done.push(id),
                 false => self.effects.close(id),
@@ -373,8 +437,13 @@ impl Core {
     }
 
     fn touched(&mut self, now: Now, session: SessionId) {
+        if let Some(local) = self.stage.local_mut()
+            && local.touch(session, None, now)
+        {
+            return;
+        }
         match &mut self.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::ReadOnly(_) => {}
             Stage::Leading(leading) => {
                 leading.tracker.touch(session, None, now.monotonic_ms);
             }
@@ -385,6 +454,29 @@ impl Core {
                     learning.touch(session, client.timeout_ms);
                 }
             }
+        }
+    }
+
+    /// Notes that a session was heard from by a request. False if nothing more is answered to it:
+    /// it is over, and its end closes the connection.
+    fn hear(&mut self, now: Now, database: &Database, session: SessionId) -> bool {
+        if let Some(local) = self.stage.local_mut()
+            && local.touch(session, None, now)
+        {
+            return true;
+        }
+        match &mut self.stage {
+            Stage::Idle => false,
+            Stage::Leading(leading) => leading.tracker.touch(session, None, now.monotonic_ms),
+            Stage::Learning(learning) => {
+                // Only the leader knows which of the others is over.
+                let may_be_open = learning.local.is_none()
+                    || database.sessions.contains_key(&session)
+                    || learning.is_upgrading(session);
+                self.touched(now, session);
+                may_be_open
+            }
+            Stage::ReadOnly(read_only) => read_only.local.is_none(),
         }
     }
 
@@ -404,26 +496,42 @@ impl Core {
         let paths = requests.iter().filter_map(|request| request.work.path());
         database.tree.warm(paths);
         for request in requests {
-            match &mut self.stage {
-                Stage::Idle => return,
-                // A session that is closing gets no more answers; its end closes the connection.
-                Stage::Leading(leading) => {
-                    if !leading.tracker.touch(session, None, now.monotonic_ms) {
-                        return;
-                    }
+            if !self.hear(now, database, session) {
+                return;
+            }
+            if request.work.closes_session() && self.is_local(session) {
+                return self.close_local(database, client, session, request);
+            }
+            match self.stage {
+                Stage::Leading(_) if request.work.is_write() => {
+                    self.write(now, database, client, session, request);
                 }
-                Stage::Learning(_) => self.touched(now, session),
+                Stage::Learning(_) if request.work.goes_to_leader() => {
+                    self.forward(now, database, client, session, request);
+                }
+                Stage::ReadOnly(_) if request.work.goes_to_leader() => {
+                    let request = request.refused(ErrorCode::NotReadOnly);
+                    self.answer_in_turn(database, client, session, request);
+                }
+                Stage::Idle | Stage::Leading(_) | Stage::Learning(_) | Stage::ReadOnly(_) => {
+                    self.answer_in_turn(database, client, session, request);
+                }
             }
-            let is_leading = matches!(self.stage, Stage::Leading(_));
-            if request.work.is_write() && is_leading {
-                self.write(now, database, client, session, request);
-            } else if request.work.goes_to_leader() && !is_leading {
-                self.forward(now, database, client, session, request);
-            } else if self.client(client).lane.is_empty() {
-                self.answer(database, client, session, &request);
-            } else {
-                self.client(client).lane.push_read(request);
-            }
+        }
+    }
+
+    /// Answers what does not go through the log, behind this client's writes before it.
+    pub(crate) fn answer_in_turn(
+        &mut self,
+        database: &mut Database,
+        client: ClientId,
+        session: SessionId,
+        request: ClientRequest,
+    ) {
+        if self.client(client).lane.is_empty() {
+            self.answer(database, client, session, &request);
+        } else {
+            self.client(client).lane.push_read(request);
         }
     }
 
@@ -435,7 +543,7 @@ impl Core {
         self.keep_sessions(database, &record);
         let session = record.header.client_id;
         let origin = match &mut self.stage {
-            Stage::Idle => None,
+            Stage::Idle | Stage::ReadOnly(_) => None,
             Stage::Leading(_) => origin,
             Stage::Learning(learning) => learning.take_origin(&record),
         };
@@ -443,19 +551,27 @@ impl Core {
             Some(Origin::Connect { client, read_only }) => {
                 self.connected(client, &record, read_only);
             }
-            Some(Origin::Request { client, answers }) => {
+            Some(Origin::Request {
+                client,
+                answers,
+                error,
+            }) => {
                 self.client(client).lane.committed();
-                if outcome.error == ErrorCode::SessionMoved {
+                if has_moved(&outcome) {
                     // The session lives elsewhere by now: this connection knows nothing of it.
                     self.effects.close(client);
                 } else {
-                    self.effects.answer(client, answers, |out| {
-                        reply::outcome(out, answers.xid, zxid, &record.txn, &outcome);
-                    });
+                    self.effects
+                        .answer(client, answers, |out| match (&record.txn, error) {
+                            (Txn::Error(_), Some(error)) => {
+                                reply::header(out, answers.xid, zxid, error);
+                            }
+                            (txn, _) => reply::outcome(out, answers.xid, zxid, txn, &outcome),
+                        });
                 }
                 self.answer_waiting(database, client);
             }
-            None => {}
+            Some(Origin::Upgrade) | None => {}
         }
         if matches!(record.txn, Txn::CloseSession(_))
             && let Some(client) = self.attached.remove(&session)
@@ -480,13 +596,13 @@ impl Core {
             Txn::CreateSession(txn) => {
                 database.sessions.insert(session, txn.timeout_ms);
                 if let Stage::Learning(learning) = &mut self.stage {
-                    learning.touch(session, txn.timeout_ms);
+                    learning.opened(session, txn.timeout_ms);
                 }
             }
             Txn::CloseSession(_) => {
                 database.sessions.remove(&session);
                 match &mut self.stage {
-                    Stage::Idle => {}
+                    Stage::Idle | Stage::ReadOnly(_) => {}
                     Stage::Leading(leading) => leading.closed(session),
                     Stage::Learning(learning) => learning.closed(session),
                 }
@@ -535,7 +651,7 @@ impl Core {
                 leading.prep.applied(zxid);
                 true
             }
-            Stage::Idle | Stage::Learning(_) => false,
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => false,
         };
         if let Some(digest) = &record.digest
             && digest.tree_digest != tree.digest()
@@ -586,15 +702,18 @@ impl Core {
         }
     }
 
-    fn timeout(&mut self, now: Now, database: &Database, delivered: bool) {
+    fn timeout(&mut self, now: Now, database: &mut Database, delivered: bool) {
         if self.peer.poll_timeout() <= now.monotonic_ms {
             let input = ox_zab::Input::Timeout { delivered };
             self.peer.handle(now.monotonic_ms, input);
         }
+        self.expire_local(now);
         if let Stage::Leading(_) = &self.stage {
             self.expire(now, database);
             self.reap(now, database);
         }
+        self.watch_election(now);
+        self.serve_reads_if_due(now, database);
     }
 
     /// Hands a record that stands in `payload` to the quorum and to our own log.
@@ -610,6 +729,11 @@ impl Core {
         self.payload.shrink_to(Self::KEPT_CAPACITY);
         self.pending.push_back(Pending { record, origin });
     }
+}
+
+/// Whether a request, or a part of it, has failed because its session lives elsewhere.
+fn has_moved(outcome: &Outcome) -> bool {
+    outcome.error == ErrorCode::SessionMoved || outcome.subs.iter().any(has_moved)
 }
 
 /// What goes back with the answer to a request.

@@ -6,22 +6,28 @@
 //! once per ping. Source: `FollowerRequestProcessor.java`, `CommitProcessor.java`,
 //! `LearnerSessionTracker.java`; quorum.md 5.7, 5.8 and chapter 10.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ox_jute::{Decoder, Jute};
 use ox_proto::{
-    ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, TxnRecord, Zxid,
+    ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, Txn, TxnRecord, Zxid,
 };
 use ox_session::ClientId;
 
 use crate::core::{Core, Now, Origin, Stage, answers_to};
 use crate::database::Database;
+use crate::local::{Local, Upgrade};
 use crate::outcome_of::may_be_outcome_of;
 use crate::request::{ClientRequest, Work};
+use crate::settings::Settings;
 
 /// The state of a learner.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Learning {
+    /// Sessions that the leader does not know.
+    pub(crate) local: Option<Local>,
+    /// Sessions that were local, until all servers know them.
+    upgrading: BTreeSet<SessionId>,
     /// Forwarded requests whose transactions have not come back, by session, oldest first.
     forwarded: BTreeMap<SessionId, VecDeque<Forwarded>>,
     /// How many there are.
@@ -37,7 +43,7 @@ pub(crate) struct Learning {
 #[derive(Debug)]
 struct Forwarded {
     cxid: i32,
-    /// `None` is a new session.
+    /// `None` is a session, new or new to the others.
     request: Option<Request>,
     origin: Origin,
 }
@@ -50,6 +56,30 @@ struct Revalidation {
 }
 
 impl Learning {
+    /// A learner of which no client has asked anything.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            local: Local::new(settings),
+            upgrading: BTreeSet::new(),
+            forwarded: BTreeMap::new(),
+            count: 0,
+            syncs: VecDeque::new(),
+            revalidations: VecDeque::new(),
+            touched: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a session was local, and is not known to all servers yet.
+    pub(crate) fn is_upgrading(&self, session: SessionId) -> bool {
+        self.upgrading.contains(&session)
+    }
+
+    /// All servers know a session, and each of them tells the leader so.
+    pub(crate) fn opened(&mut self, session: SessionId, timeout_ms: i32) {
+        self.upgrading.remove(&session);
+        self.touch(session, timeout_ms);
+    }
+
     /// How much the leader has not answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.count + self.syncs.len() + self.revalidations.len()
@@ -80,7 +110,7 @@ impl Learning {
         let is_this = |first: &mut Forwarded| {
             first.cxid == record.header.cxid
                 && match &first.request {
-                    None => true,
+                    None => matches!(record.txn, Txn::CreateSession(_)),
                     Some(request) => may_be_outcome_of(&record.txn, request),
                 }
         };
@@ -153,12 +183,7 @@ impl Core {
         match request.work {
             // A Java leader would be stopped by it for good (quorum.md 6.5).
             Work::Undecodable(error) => {
-                let request = undecodable(&request, error);
-                if self.client(client).lane.is_empty() {
-                    self.answer(database, client, session, &request);
-                } else {
-                    self.client(client).lane.push_read(request);
-                }
+                self.answer_in_turn(database, client, session, request.refused(error));
             }
             Work::Request(Request::Sync(_)) => {
                 self.client(client).lane.push_write();
@@ -171,16 +196,42 @@ impl Core {
                     Request::CloseSession => &[][..],
                     _ => &body,
                 };
+                let error = self.upgrade_at_leader(now, session, &write);
                 self.client(client).lane.push_write();
                 let forwarded = Forwarded {
                     cxid: xid.0,
                     request: Some(write),
-                    origin: Origin::Request { client, answers },
+                    origin: Origin::Request {
+                        client,
+                        answers,
+                        error,
+                    },
                 };
                 self.learning().push(session, forwarded);
                 self.send_request(now, session, xid.0, op, body, Some(&request.ids));
             }
             Work::Refused(_) => unreachable!("a refusal waits like a read"),
+        }
+    }
+
+    /// Has the leader make a local session known to all if a write needs that. Answers what the
+    /// client is told in place of the leader's refusal of one whose session stays local.
+    fn upgrade_at_leader(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        write: &Request,
+    ) -> Option<ErrorCode> {
+        match self.upgrade_for(session, write) {
+            Upgrade::NotNeeded => None,
+            // As Java does, which has the leader refuse the parts of a multi.
+            Upgrade::Refused if matches!(write, Request::Multi(_)) => None,
+            Upgrade::Refused => Some(ErrorCode::EphemeralOnLocalSession),
+            Upgrade::First(timeout_ms) => {
+                self.learning().upgrading.insert(session);
+                self.forward_create_session(now, session, timeout_ms, Origin::Upgrade);
+                None
+            }
         }
     }
 
@@ -273,17 +324,5 @@ impl Core {
         }
         let packet = QuorumPacket::with_data(PacketType::Ping, zxid, data);
         self.peer.send_to_leader(now.monotonic_ms, packet);
-    }
-}
-
-/// The same request, to be answered with an error when its turn comes.
-fn undecodable(request: &ClientRequest, error: ErrorCode) -> ClientRequest {
-    ClientRequest {
-        work: Work::Refused(crate::request::Refusal {
-            error,
-            zxid: None,
-            close: false,
-        }),
-        ..request.clone()
     }
 }

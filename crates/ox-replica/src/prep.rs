@@ -44,6 +44,8 @@ pub(crate) struct Context<'a> {
     pub(crate) time: i64,
     pub(crate) session: SessionId,
     pub(crate) ids: &'a [Id],
+    /// Whether the session may own ephemerals.
+    pub(crate) ephemerals: Result<(), ErrorCode>,
 }
 
 impl Prep {
@@ -53,7 +55,7 @@ impl Prep {
     /// Starts from a tree on which nothing is pending.
     pub(crate) fn new(tree: &DataTree, hash_seed: u64, settings: &Settings) -> Self {
         Self {
-            pending: PendingView::new(tree, hash_seed, settings.tree.digest),
+            pending: PendingView::new(tree, hash_seed),
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
@@ -92,6 +94,9 @@ impl Prep {
     /// Makes a znode of any kind.
     pub(crate) fn create(&mut self, cx: Context<'_>, create: Create) -> Result<Txn, ErrorCode> {
         let mode = self.create_mode(&create)?;
+        if mode.is_ephemeral() {
+            cx.ephemerals?;
+        }
         if !path::passes_quick_check(&create.path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -125,7 +130,7 @@ impl Prep {
             stat: created(cx, owner),
             children: 0,
             acl: acl.as_slice().into(),
-            data: PendingData::New(data.clone()),
+            data: replaced(cx, &path, data.as_deref()),
         };
         parent.stat.cversion = parent.stat.cversion.wrapping_add(1);
         parent.stat.pzxid = cx.zxid.0;
@@ -244,7 +249,7 @@ impl Prep {
         node.stat.version = version;
         node.stat.mzxid = cx.zxid.0;
         node.stat.mtime = cx.time;
-        node.data = PendingData::New(data.clone());
+        node.data = replaced(cx, &path, data.as_deref());
         self.pending.set(cx.tree, cx.zxid, &path, Some(node));
         Ok(Txn::SetData(SetDataTxn {
             path,
@@ -270,7 +275,12 @@ impl Prep {
         Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
     }
 
-    fn check(&mut self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+    /// Compares a version.
+    pub(crate) fn check(
+        &mut self,
+        cx: Context<'_>,
+        request: CheckVersionRequest,
+    ) -> Result<Txn, ErrorCode> {
         let CheckVersionRequest { path, version } = request;
         check_path(&path)?;
         let node = self.permitted(cx, &path, Acl::READ)?;
@@ -390,6 +400,13 @@ fn created(cx: Context<'_>, ephemeral_owner: i64) -> StatPersisted {
         aversion: 0,
         ephemeral_owner,
         pzxid: cx.zxid.0,
+    }
+}
+
+fn replaced(cx: Context<'_>, path: &str, data: Option<&[u8]>) -> PendingData {
+    PendingData::New {
+        length: data.map_or(0, <[u8]>::len),
+        prefix: cx.tree.digest_prefix_of(path, data),
     }
 }
 

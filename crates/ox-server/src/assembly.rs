@@ -13,7 +13,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use ox_proto::ServerId;
-use ox_replica::{AuthSettings, Core, Database, ReaperSettings, Settings};
+use ox_replica::{AuthSettings, Core, Database, LocalSessions, ReaperSettings, Settings};
 use ox_session::TouchTable;
 use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
 use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
@@ -333,6 +333,8 @@ fn settings(shared: &Shared) -> Settings {
         enforce_quota: config.quotas.enforce,
         reconfig_enabled: config.reconfig_enabled,
         max_record: load::max_record(config),
+        local_sessions: ensemble.map_or(LocalSessions::Off, |own| own.settings.local_sessions),
+        read_only: ensemble.is_some_and(|own| own.settings.read_only),
         leader_serves: ensemble.is_none_or(|own| own.settings.leader.serves_clients),
         close_session_lists: ensemble.is_none_or(|own| own.close_session_lists),
         auth: shared.auth.clone(),

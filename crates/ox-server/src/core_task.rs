@@ -4,13 +4,13 @@
 //! what a turn has for a client is queued before the lock on the database is let go, so what is
 //! queued after a read of the new state comes after the events that announce it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ox_proto::{ConnectRequest, Id, SessionId, Zxid};
-use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output};
+use ox_proto::{ConnectRequest, Id, PeerState, Zxid};
+use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output, TrackedSessions};
 use ox_session::ClientId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::ensemble::{Arrival, Incoming, Member};
 use crate::log_thread::{Batch, LogQueue, LogReport};
 use crate::shared::Shared;
+use crate::standing::Standing;
 
 /// Inputs per turn: readers wait while a turn lasts.
 const TURN: usize = 64;
@@ -42,8 +43,8 @@ pub(crate) enum Message {
     },
     /// It has ended.
     Disconnected { client: ClientId },
-    /// Which sessions expire when, in monotonic milliseconds.
-    SessionsByExpiry(oneshot::Sender<BTreeMap<i64, Vec<SessionId>>>),
+    /// Which sessions are watched over.
+    Sessions(oneshot::Sender<TrackedSessions>),
 }
 
 /// The core and what it writes to.
@@ -190,10 +191,12 @@ impl CoreTask {
         }
         let peer = self.core.peer();
         let mut standing = self.shared.standing.lock();
+        note_election(&self.shared, &mut standing, peer.state());
         standing.state = Some(peer.state());
         standing.leader = peer.leader();
         standing.learners = peer.learners();
-        standing.outstanding_proposals = peer.outstanding();
+        standing.pending_syncs = self.core.pending_syncs();
+        standing.local_sessions = self.core.local_sessions();
     }
 
     /// Client writes wait in their connections while so many proposals wait for the disk.
@@ -229,9 +232,9 @@ impl CoreTask {
                 Input::Requests { client, requests }
             }
             Message::Disconnected { client } => Input::Disconnected { client },
-            Message::SessionsByExpiry(answer) => {
+            Message::Sessions(answer) => {
                 // Whoever asked may have gone.
-                let _ = answer.send(self.core.sessions_by_expiry());
+                let _ = answer.send(self.core.tracked_sessions());
                 return;
             }
         });
@@ -258,7 +261,12 @@ impl CoreTask {
     fn perform(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Append { zxid, payload } => self.batch.push(zxid, payload),
+                Output::Append { zxid, payload } => {
+                    if self.member.is_some() {
+                        self.shared.metrics.proposal_size.record(payload.len());
+                    }
+                    self.batch.push(zxid, payload);
+                }
                 Output::Send {
                     client: id,
                     frames,
@@ -311,12 +319,21 @@ impl CoreTask {
                     }
                     self.log.request(request);
                 }
+                Output::State { link, begin, image } => {
+                    if let Some(member) = &self.member {
+                        member.send_state(link, &begin, image);
+                    }
+                }
                 Output::Peer(output) => {
                     if let Some(member) = &mut self.member {
                         member.perform(output);
                     }
                 }
             }
+        }
+        // What goes out to a member in a turn goes out in one piece.
+        if let Some(member) = &self.member {
+            member.flush();
         }
         // What a turn has brought takes up room until it is on disk.
         let room = self.room.take();
@@ -347,12 +364,37 @@ async fn arrive(incoming: &mut Option<Incoming>) -> Arrival {
 fn take_mode(shared: &Shared, mode: Option<Mode>, epoch: u32) {
     let mut standing = shared.standing.lock();
     standing.mode = mode;
+    standing.serves = mode.is_some() && (mode != Some(Mode::Leader) || leader_serves(shared));
+    standing.since = shared.clock.micros();
     standing.epoch = epoch;
     drop(standing);
+    shared.metrics.proposal_size.reset();
     match mode {
         Some(Mode::ReadOnly) => tracing::info!("serving reads only: there is no leader"),
         Some(mode) => tracing::info!("serving clients, {mode} in epoch {epoch:#x}"),
         None => tracing::info!("serving no clients: there is no leader"),
+    }
+}
+
+fn leader_serves(shared: &Shared) -> bool {
+    let ensemble = shared.config.ensemble.as_ref();
+    ensemble.is_none_or(|own| own.settings.leader.serves_clients)
+}
+
+/// Counts elections and their times.
+fn note_election(shared: &Shared, standing: &mut Standing, state: PeerState) {
+    let now = shared.clock.micros();
+    match (state, standing.electing_since) {
+        (PeerState::Looking, None) => {
+            standing.electing_since = Some(now);
+            shared.metrics.looking_count.add(1);
+        }
+        (PeerState::Leading | PeerState::Following | PeerState::Observing, Some(since)) => {
+            standing.electing_since = None;
+            shared.metrics.election_time.record(millis(now - since));
+        }
+        (PeerState::Looking, Some(_))
+        | (PeerState::Leading | PeerState::Following | PeerState::Observing, None) => {}
     }
 }
 

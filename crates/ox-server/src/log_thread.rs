@@ -323,7 +323,7 @@ impl Writer {
         self.log.reset_total_size();
         self.trigger.restart();
         // What is in the tree before it is served may still have to be taken back.
-        if !self.shared.standing.lock().is_serving() {
+        if !self.shared.standing.lock().has_leader() {
             return Ok(());
         }
         match self.snapshots.try_send(()) {

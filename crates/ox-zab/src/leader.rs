@@ -451,7 +451,7 @@ impl Leader {
 
     /// A learner holds our history.
     fn ready(&mut self, cx: &mut Context<'_>, link: LinkId, zxid: Zxid) {
-        if !self.handlers.synchronized(cx, link, zxid, self.epoch) {
+        if !self.handlers.synchronized(link, zxid, self.epoch) {
             // The second one, behind UPTODATE, says nothing new.
             return;
         }

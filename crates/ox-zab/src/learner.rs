@@ -406,9 +406,9 @@ impl Learner {
                 tracing::info!("Getting a diff from the leader {zxid}");
                 self.begin_sync(cx, last);
             }
-            PacketType::Trunc if zxid >= last => {
-                tracing::info!("nothing to truncate behind {zxid}");
-                self.begin_sync(cx, last);
+            // What follows would have a gap before it.
+            PacketType::Trunc if zxid > last => {
+                return Err(unexpected(packet, "above our own last zxid"));
             }
             // The tail came from this very leader, which may count our acks of it: it stays, and
             // what is sent again is known already (quorum.md 6.4).
@@ -479,9 +479,8 @@ impl Learner {
                 let entry = entry.ok_or_else(|| unexpected(&packet, "out of order"))?;
                 self.take_over(cx, entry)
             }
-            PacketType::Inform => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
                 self.take_over(cx, entry)
             }
             PacketType::NewLeader => self.new_leader(cx, &packet),
@@ -492,23 +491,42 @@ impl Learner {
 
     /// Keeps a proposal that may not be logged yet.
     fn proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<(), Leave> {
+        let entry = self.read_proposal(cx, packet)?;
+        self.proposed.push_back(entry);
+        Ok(())
+    }
+
+    /// Reads a transaction that is committed already. One that changes the members stands behind
+    /// the id of the server that is to lead then; our own are those of our configuration file.
+    fn informed(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
+        let mut packet = packet;
+        if packet.r#type == PacketType::InformAndActivate {
+            let data = packet.data.unwrap_or_default();
+            packet.data = Some(data.slice(data.len().min(size_of::<i64>())..));
+        }
+        self.read_proposal(cx, packet)
+    }
+
+    fn read_proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
         let zxid = packet.zxid;
         if self.last_proposed.is_some_and(|last| !zxid.follows(last)) {
             return Err(unexpected(&packet, "with a gap before it"));
         }
+        if zxid.counter() == 0 || zxid.epoch() > self.epoch {
+            return Err(unexpected(&packet, "which this leader cannot have"));
+        }
         let payload = packet.data.unwrap_or_default();
         // What cannot be read could not be applied, nor read back from our own log.
-        let record = TxnRecord::decode(&payload, cx.settings.max_record)
+        let record = TxnRecord::decode_shared(&payload, cx.settings.max_record)
             .ok()
             .filter(|record| record.header.zxid == zxid)
             .ok_or_else(|| Leave::Protocol(format!("a proposal {zxid} that cannot be read")))?;
         self.last_proposed = Some(zxid);
-        self.proposed.push_back(Proposed {
+        Ok(Proposed {
             zxid,
             payload,
             record: Box::new(record),
-        });
-        Ok(())
+        })
     }
 
     /// Something of the leader's history that is committed.
@@ -574,9 +592,11 @@ impl Learner {
                 self.committed.push_back(packet.zxid);
                 Ok(())
             }
-            PacketType::Inform => {
-                self.committed.push_back(packet.zxid);
-                self.proposal(cx, packet)
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
+                self.committed.push_back(entry.zxid);
+                self.proposed.push_back(entry);
+                Ok(())
             }
             PacketType::UpToDate => self.up_to_date(cx),
             _ => Ok(()),
@@ -640,8 +660,7 @@ impl Learner {
         match packet.r#type {
             PacketType::Proposal if self.observes => {}
             PacketType::Proposal => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+                let entry = self.read_proposal(cx, packet)?;
                 self.accept(cx, entry)?;
                 // What was sent before is on the disk already.
                 self.acknowledge(cx);
@@ -650,9 +669,8 @@ impl Learner {
             PacketType::Commit | PacketType::CommitAndActivate => {
                 self.commit(cx, packet.zxid)?;
             }
-            PacketType::Inform => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
                 let zxid = entry.zxid;
                 self.accept(cx, entry)?;
                 self.commit(cx, zxid)?;

@@ -93,6 +93,16 @@ impl Handler {
         self.held_bytes
     }
 
+    /// Lets the learner serve clients, and takes out what was kept until then. What it can be
+    /// expected to say and to acknowledge, it can from now on.
+    fn release(&mut self, now: i64) -> Vec<QuorumPacket> {
+        self.state = HandlerState::Serving;
+        self.heard = now;
+        self.unacknowledged_since = self.unacknowledged_since.map(|_| now);
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
     pub(crate) fn proposed(&mut self, zxid: Zxid, now: i64) {
         self.sent = zxid;
         self.unacknowledged_since.get_or_insert(now);
@@ -192,13 +202,14 @@ impl Handlers {
     /// Someone has connected.
     pub(crate) fn accepted(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let strangers = self
-            .values()
-            .filter(|handler| handler.state == HandlerState::Connected)
-            .count();
-        if strangers >= MAX_STRANGERS {
-            tracing::warn!("too many connections that do not say who they are");
-            cx.close(link);
-            return;
+            .0
+            .iter()
+            .filter(|(_, handler)| handler.state == HandlerState::Connected);
+        // Learners speak at once, so it is not they whose place is taken.
+        if strangers.clone().count() >= MAX_STRANGERS
+            && let Some((&oldest, _)) = strangers.min_by_key(|(_, handler)| handler.heard)
+        {
+            self.drop_link(cx, oldest, "too many do not say who they are");
         }
         self.0.insert(link, Handler::new(cx.now));
         let after_ms = cx.settings.init_ms();
@@ -314,30 +325,23 @@ impl Handlers {
 
     /// A learner says that it holds our history. False if it has said so before, or means another
     /// epoch.
-    pub(crate) fn synchronized(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: LinkId,
-        zxid: Zxid,
-        epoch: u32,
-    ) -> bool {
+    pub(crate) fn synchronized(&mut self, link: LinkId, zxid: Zxid, epoch: u32) -> bool {
         let handler = self.known(link);
         if handler.state != HandlerState::AwaitsAck || zxid.epoch() != epoch {
             return false;
         }
         handler.state = HandlerState::AwaitsService;
-        let after_ms = cx.settings.sync_ms();
-        cx.output(Output::ReadTimeout { link, after_ms });
         true
     }
 
     /// Lets a learner serve clients, and sends what was held back from it meanwhile.
     pub(crate) fn release(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let handler = self.known(link);
-        handler.state = HandlerState::Serving;
-        let held = std::mem::take(&mut handler.held);
-        handler.held_bytes = 0;
+        let held = handler.release(cx.now);
         tracing::info!(sid = handler.server.0, "a learner is up to date");
+        // It had nothing to say since it acknowledged NEWLEADER, however long others took for that.
+        let after_ms = cx.settings.sync_ms();
+        cx.output(Output::ReadTimeout { link, after_ms });
         cx.send_bare(link, PacketType::UpToDate, QuorumPacket::NO_ZXID);
         for packet in held {
             cx.send(link, packet);

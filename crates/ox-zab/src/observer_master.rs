@@ -96,10 +96,7 @@ impl ObserverMaster {
             HandlerState::Connected => self.introduction(cx, link, &packet),
             HandlerState::AwaitsEpochAck => self.epoch_ack(cx, link, &packet),
             HandlerState::AwaitsAck if packet.r#type == PacketType::Ack => {
-                if self
-                    .handlers
-                    .synchronized(cx, link, packet.zxid, self.epoch)
-                {
+                if self.handlers.synchronized(link, packet.zxid, self.epoch) {
                     self.handlers.release(cx, link);
                 }
             }

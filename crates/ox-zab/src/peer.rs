@@ -517,13 +517,20 @@ impl Peer {
     fn accepted(&mut self, now: i64, link: LinkId) {
         match &mut self.state {
             State::Leading(_) => self.with_leader(now, |leader, cx| leader.accepted(cx, link)),
-            // It may know already that we lead.
-            State::Waiting | State::Looking if self.early.len() < MAX_EARLY => {
+            // It may know already that we lead. Then it speaks at once, so that it takes the place
+            // of one that does not.
+            State::Waiting | State::Looking => {
+                if self.early.len() >= MAX_EARLY {
+                    let silent = self.early.iter().find(|(_, packets)| packets.is_empty());
+                    let gives_way = silent.map_or(link, |(&silent, _)| silent);
+                    self.parts(now).1.close(gives_way);
+                    if self.early.remove(&gives_way).is_none() {
+                        return;
+                    }
+                }
                 self.early.insert(link, Vec::new());
             }
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {
-                self.parts(now).1.close(link);
-            }
+            State::Alone(_) | State::Learning(_) => self.parts(now).1.close(link),
         }
     }
 

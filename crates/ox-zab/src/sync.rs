@@ -187,6 +187,9 @@ impl Handlers {
         let handler = self.known(link);
         handler.forwards = true;
         handler.state = HandlerState::AwaitsAck;
+        // It had nothing to say while others were elected and the disk was searched.
+        let after_ms = cx.settings.init_ms();
+        cx.output(Output::ReadTimeout { link, after_ms });
         let zxid = Zxid::new(epoch, 0);
         let config = cx.config.to_string();
         cx.send(

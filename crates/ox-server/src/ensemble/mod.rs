@@ -18,7 +18,7 @@ use ox_proto::{
     Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, PeerAddress,
     ServerId, Zxid,
 };
-use ox_replica::Input;
+use ox_replica::{Input, StateImage};
 use ox_txnlog::DataDirs;
 use ox_zab::{
     ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, ObserverSettings,
@@ -281,7 +281,12 @@ impl Member {
         }
     }
 
-    /// Does what the core wants done, but for the disk.
+    /// Lets what was queued for the other members go out.
+    pub(crate) fn flush(&self) {
+        self.links.values().for_each(Link::flush);
+    }
+
+    /// Does what the core wants done, but for the disk. Packets wait for [`Self::flush`].
     pub(crate) fn perform(&mut self, output: Output) {
         match output {
             Output::Notify { to, notification } => {
@@ -299,10 +304,6 @@ impl Member {
                 let source = LogSource::new(&self.dirs, &self.shared.config, after, to);
                 self.with_link(link, |link| link.append_source(Box::new(source)));
             }
-            Output::SendState { link } => {
-                let source = StateSource::new(Arc::clone(&self.shared));
-                self.with_link(link, |link| link.append_source(Box::new(source)));
-            }
             Output::ReadTimeout { link, after_ms } => {
                 let timeout = Duration::from_millis(u64::try_from(after_ms).unwrap_or(0));
                 self.with_link(link, |link| link.set_read_timeout(timeout));
@@ -310,6 +311,7 @@ impl Member {
             Output::Close { link } => self.close(link),
             Output::Search { link, zxid, to } => self.search(link, zxid, to),
             Output::Append { .. }
+            | Output::SendState { .. }
             | Output::Disk(_)
             | Output::Forget { .. }
             | Output::Commit(_)
@@ -324,6 +326,17 @@ impl Member {
             | Output::Revalidated { .. }
             | Output::Pinged { .. } => unreachable!("the core keeps it: {output:?}"),
         }
+    }
+
+    /// Sends a learner the whole state: what was read of it already, and then the rest.
+    pub(crate) fn send_state(&self, link: LinkId, begin: &[u8], image: StateImage) {
+        self.with_link(link, |link| {
+            link.append(begin);
+            if image.goes_on() {
+                let source = StateSource::new(Arc::clone(&self.shared), image);
+                link.append_source(Box::new(source));
+            }
+        });
     }
 
     /// This server follows and serves clients, or does not. While it does, observers may connect.

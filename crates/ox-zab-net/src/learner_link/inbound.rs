@@ -4,7 +4,8 @@
 //! what is kept is bounded: one packet or one record of the state, and what one read added. Source:
 //! quorum.md 4.1 and 4.3.
 
-use ox_jute::{DecodeError, Decoder};
+use bytes::Bytes;
+use ox_jute::{DecodeError, Decoder, Jute};
 use ox_proto::{PacketType, QuorumPacket};
 
 use super::event::{BoxError, CloseReason, SnapshotSink};
@@ -126,31 +127,54 @@ impl Inbound {
     /// All whole packets, up to the first one that state follows. What is wrong comes up once
     /// everything before it has been handed out.
     fn packets(&mut self) -> Result<Step, CloseReason> {
+        let (whole, mut wrong) = self.whole_packets();
+        // One piece of memory for all of them: the data of each is a part of it. Nobody keeps one
+        // for much longer than its neighbours.
+        let bytes = Bytes::copy_from_slice(&self.buffer[..whole]);
+        let mut input = Decoder::sharing(&bytes).with_limit(self.max_length);
         let mut packets = Vec::new();
-        let mut parsed = 0;
-        let wrong = loop {
-            match QuorumPacket::parse(&self.buffer[parsed..], self.max_length) {
-                Ok(None) => break None,
-                Err(error) => break Some(CloseReason::Malformed(error)),
-                Ok(Some((packet, length))) => {
-                    if packet.r#type == PacketType::Snap
-                        && let Err(reason) = self.expect_image()
-                    {
-                        break Some(reason);
-                    }
-                    parsed += length;
-                    packets.push(packet);
-                    if matches!(self.stage, Stage::Image(_)) {
-                        break None;
-                    }
+        let mut taken = 0;
+        while taken < whole {
+            let packet = match QuorumPacket::decode(&mut input) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    wrong = Some(CloseReason::Malformed(error));
+                    break;
                 }
+            };
+            if packet.r#type == PacketType::Snap
+                && let Err(reason) = self.expect_image()
+            {
+                wrong = Some(reason);
+                break;
             }
-        };
-        self.buffer.drain(..parsed);
+            taken = whole - input.remaining().len();
+            packets.push(packet);
+        }
+        self.buffer.drain(..taken);
         match (packets.is_empty(), wrong) {
             (false, _) => Ok(Step::Packets(packets)),
             (true, Some(reason)) => Err(reason),
             (true, None) => Ok(Step::More),
+        }
+    }
+
+    /// How many bytes of whole packets stand at the front, up to one that state may follow, and
+    /// what is wrong behind them.
+    fn whole_packets(&self) -> (usize, Option<CloseReason>) {
+        let mut length = 0;
+        loop {
+            match QuorumPacket::measure(&self.buffer[length..], self.max_length) {
+                Ok(None) => return (length, None),
+                Err(error) => return (length, Some(CloseReason::Malformed(error))),
+                Ok(Some((r#type, more))) => {
+                    length += more;
+                    let is_snap = r#type == PacketType::Snap;
+                    if is_snap && !matches!(self.snapshots, Snapshots::Unexpected) {
+                        return (length, None);
+                    }
+                }
+            }
         }
     }
 

@@ -12,6 +12,7 @@ async fn a_learner_becomes_a_link_and_its_introduction_the_first_packet() {
     assert_eq!(packets(&mut events, link.id(), 1).await[0], ack);
     link.write(PacketType::Ping, Zxid(9), None);
     link.send(&ack);
+    link.flush();
     let expected = [
         encoded(&QuorumPacket::bare(PacketType::Ping, Zxid(9))),
         encoded(&ack),
@@ -175,6 +176,7 @@ async fn while_nobody_takes_events_the_peer_waits_and_nothing_is_lost() {
     });
     // The link still writes while it does not read.
     link.write(PacketType::Ping, Zxid(9), None);
+    link.flush();
     let mut ping = [0; 20];
     within(reader.read_exact(&mut ping)).await.unwrap();
     assert!(!sender.is_finished());

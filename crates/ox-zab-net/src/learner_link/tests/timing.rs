@@ -58,6 +58,7 @@ async fn the_time_for_an_answer_begins_when_a_source_has_gone_out() {
         failing: false,
     }));
     link.append(&[2; 10]);
+    link.flush();
     let read_slowly = async {
         for _ in 0..6 {
             tokio::time::sleep(Duration::from_secs(6)).await;
@@ -85,6 +86,7 @@ async fn a_peer_that_reads_nothing_is_given_up_and_one_that_reads_slowly_is_not(
     let shared = shared();
     let link = Link::new(Arc::clone(&shared));
     link.append(&[1; 100]);
+    link.flush();
     let begun = Instant::now();
     let read_some = async {
         for _ in 0..6 {
