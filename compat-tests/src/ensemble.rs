@@ -215,6 +215,15 @@ impl Ensemble {
         self.member(sid).kind
     }
 
+    /// Whether all that two members ask the leader comes by one connection, so that it takes them
+    /// for one: a follower and the observers behind it. Of more than one follower nothing is known.
+    #[track_caller]
+    pub fn share_a_follower(&self, one: Sid, other: Sid) -> bool {
+        let behind = self.member(one).setup.value("observerMasterPort").is_some();
+        let leader = self.leader();
+        behind && one != other && one != leader && other != leader
+    }
+
     /// Folder of a member's snapshots and, as dataLogDir is not set, of its log.
     pub fn data(&self, sid: Sid) -> std::path::PathBuf {
         self.member(sid).setup.snapshots()

@@ -207,7 +207,8 @@ fn attach(address: SocketAddr, session: i64, last_zxid: i64) -> Client {
 
 fn sessions_move(ensemble: &Ensemble, folder: &str) {
     let sids = ensemble.awake();
-    let mut client = client(ensemble, *sids.last().expect("some run"));
+    let mut holder = *sids.last().expect("some run");
+    let mut client = client(ensemble, holder);
     let (session, path) = (client.session, format!("{folder}/mine"));
     let mut zxid = client.ok(op::CREATE, &create(&path, b"", EPHEMERAL)).zxid;
     for sid in &sids {
@@ -218,6 +219,11 @@ fn sessions_move(ensemble: &Ensemble, folder: &str) {
         zxid = next
             .ok(op::CREATE, &create(&format!("{folder}/at-{sid}"), b"", 0))
             .zxid;
+        let before = std::mem::replace(&mut holder, *sid);
+        if ensemble.share_a_follower(before, *sid) {
+            client = next;
+            continue;
+        }
         // Who held the session before has it no more.
         let late = client.send(op::CREATE, &create(&format!("{folder}/late"), b"", 0));
         if let Ok(reply) = client.reply() {
