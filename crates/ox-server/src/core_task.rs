@@ -73,7 +73,7 @@ impl CoreTask {
         member: Option<Member>,
     ) -> Self {
         let (clients, to_wake) = (Vec::new(), Vec::new());
-        Self {
+        let mut task = Self {
             shared,
             core,
             log,
@@ -83,7 +83,11 @@ impl CoreTask {
             batch: Batch::default(),
             room: None,
             room_in_log: VecDeque::new(),
-        }
+        };
+        // Before anybody can ask, a server that is alone serves.
+        task.perform();
+        task.tell_standing();
+        task
     }
 
     /// Runs until every connection has ended and, on a server that is alone, all that they asked
@@ -97,8 +101,6 @@ impl CoreTask {
         let mut turn = Vec::with_capacity(TURN);
         let mut alarm = pin!(sleep_until(Instant::now().into()));
         let mut open = true;
-        self.perform();
-        self.tell_standing();
         while open || self.has_to_finish() {
             let due = self.shared.clock.at(self.core.poll_timeout()).into();
             if alarm.deadline() != due {
