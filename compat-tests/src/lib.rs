@@ -9,6 +9,7 @@ pub mod fixtures;
 pub mod history;
 pub mod load;
 pub mod ports;
+pub mod programs;
 pub mod roaming;
 pub mod server;
 pub mod service;

@@ -142,20 +142,29 @@ impl QuorumPacket {
     /// # Errors
     /// A length over `limit` or below -1, or more than [`Self::MAX_IDENTITIES`].
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Option<(Self, usize)>, DecodeError> {
-        let length = match Self::measure(bytes, limit) {
-            Ok(length) => length,
-            Err(DecodeError::End) => return Ok(None),
-            Err(error) => return Err(error),
+        let Some((_, length)) = Self::measure(bytes, limit)? else {
+            return Ok(None);
         };
         let mut input = Decoder::new(&bytes[..length]).with_limit(limit);
         Ok(Some((Self::decode(&mut input)?, length)))
     }
 
-    /// The length of the packet at the front, found without taking any of it up: nothing is
-    /// allocated for a packet that is still on its way.
-    fn measure(bytes: &[u8], limit: usize) -> Result<usize, DecodeError> {
+    /// What the packet at the front is and how long, found without taking any of it up: nothing is
+    /// allocated for a packet that is still on its way. `limit` as in [`Self::parse`].
+    ///
+    /// # Errors
+    /// As of [`Self::parse`].
+    pub fn measure(bytes: &[u8], limit: usize) -> Result<Option<(PacketType, usize)>, DecodeError> {
+        match Self::measure_whole(bytes, limit) {
+            Ok(measured) => Ok(Some(measured)),
+            Err(DecodeError::End) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measure_whole(bytes: &[u8], limit: usize) -> Result<(PacketType, usize), DecodeError> {
         let mut input = Decoder::new(bytes).with_limit(limit);
-        input.int()?;
+        let r#type = PacketType::from_code(input.int()?);
         input.long()?;
         input.slice()?;
         let behind_data = input.remaining().len();
@@ -170,7 +179,7 @@ impl QuorumPacket {
                 return Err(DecodeError::Length(identities));
             }
         }
-        Ok(bytes.len() - input.remaining().len())
+        Ok((r#type, bytes.len() - input.remaining().len()))
     }
 }
 

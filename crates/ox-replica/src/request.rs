@@ -63,6 +63,14 @@ impl ClientRequest {
 }
 
 impl Work {
+    /// The znode that it is about; `None` where there is none, or more than one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Request(request) => request.path(),
+            Self::Undecodable(_) | Self::Refused(_) => None,
+        }
+    }
+
     /// True for what goes through the log, and so waits for a commit.
     pub fn is_write(&self) -> bool {
         match self {

@@ -308,7 +308,12 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
-                Output::Mode { mode, epoch } => take_mode(&self.shared, mode, epoch),
+                Output::Mode { mode, epoch } => {
+                    if let Some(member) = &mut self.member {
+                        member.follows(mode == Some(Mode::Follower));
+                    }
+                    take_mode(&self.shared, mode, epoch);
+                }
                 Output::Peer(ox_zab::Output::Disk(request)) => {
                     // Behind what was appended before it.
                     if self.batch.last().is_some() {
@@ -316,12 +321,21 @@ impl CoreTask {
                     }
                     self.log.request(request);
                 }
+                Output::State { link, begin, image } => {
+                    if let Some(member) = &self.member {
+                        member.send_state(link, &begin, image);
+                    }
+                }
                 Output::Peer(output) => {
                     if let Some(member) = &mut self.member {
                         member.perform(output);
                     }
                 }
             }
+        }
+        // What goes out to a member in a turn goes out in one piece.
+        if let Some(member) = &self.member {
+            member.flush();
         }
         // What a turn has brought takes up room until it is on disk.
         let room = self.room.take();

@@ -32,6 +32,10 @@ const HEAD_START: u64 = 4 * STEP;
 /// Between two steps, so that syncs of the log are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Bytes per batch above which there are no zeros: they spare each sync the same, and where a few
+/// syncs use a step up it costs more than that.
+const LARGE: u64 = 8 << 10;
+
 /// Direct IO wants its memory aligned, too.
 #[repr(align(4096))]
 struct Zeros([u8; 256 << 10]);
@@ -94,16 +98,29 @@ struct Shared {
 struct State {
     /// The log has written, or is writing, up to here.
     claimed: u64,
+    /// Bytes of a batch, on average of late.
+    batch: u64,
     /// The file's space ends here.
     allocated: u64,
     /// Zeros are on the disk up to here, as far as the log has not gone past it.
     zeroed: u64,
     /// The step under way begins here.
     step: Option<u64>,
+    /// The thread waits for a step to become due. While it rests between two it is not to be woken.
+    idle: bool,
     stop: bool,
 }
 
 impl State {
+    /// The log writes a batch that ends at `end`.
+    fn claim(&mut self, end: u64) {
+        /// Batches that the average goes back.
+        const OF_LATE: u64 = 16;
+        let batch = end - self.claimed;
+        self.batch = (self.batch * (OF_LATE - 1) + batch) / OF_LATE;
+        self.claimed = end;
+    }
+
     /// Where the next step begins, if one is due.
     fn due(&self) -> Option<u64> {
         let start = match self.claimed > self.zeroed {
@@ -111,7 +128,7 @@ impl State {
             false => self.zeroed,
         };
         let fits = start + STEP <= self.allocated && start < self.claimed + AHEAD;
-        fits.then_some(start)
+        (fits && self.batch <= LARGE).then_some(start)
     }
 }
 
@@ -122,9 +139,11 @@ impl ZeroAhead {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 claimed,
+                batch: 0,
                 allocated,
                 zeroed: STEP,
                 step: None,
+                idle: false,
                 stop: false,
             }),
             wake: Condvar::new(),
@@ -145,11 +164,11 @@ impl ZeroAhead {
     /// Claims everything before `end` for records, waiting for a step that is in the way.
     pub(crate) fn claim(&self, end: u64) {
         let mut state = self.shared.lock();
-        state.claimed = end;
+        state.claim(end);
         while state.step.is_some_and(|start| start < end) {
             state = (self.shared.stepped.wait(state)).expect("the thread of zeros never panics");
         }
-        if state.due().is_some() {
+        if state.idle && state.due().is_some() {
             self.shared.wake.notify_one();
         }
     }
@@ -223,7 +242,9 @@ impl Shared {
                 state.step = Some(start);
                 return Some(start);
             }
+            state.idle = true;
             state = (self.wake.wait(state)).expect("nobody panics while holding this lock");
+            state.idle = false;
         }
     }
 }
@@ -237,9 +258,11 @@ mod tests {
     fn state(claimed: u64, zeroed: u64, allocated: u64) -> State {
         State {
             claimed,
+            batch: 0,
             allocated,
             zeroed,
             step: None,
+            idle: false,
             stop: false,
         }
     }
@@ -269,6 +292,21 @@ mod tests {
         shared.stepped.notify_one();
         wait.recv().unwrap();
         log.join().unwrap();
+    }
+
+    #[test]
+    fn there_are_no_zeros_while_batches_are_large_and_there_are_again_soon_after() {
+        let mut state = state(0, AHEAD / 2, 1 << 30);
+        let mut claim = |batch, times| {
+            for _ in 0..times {
+                state.claim(state.claimed + batch);
+            }
+            state.due().is_some()
+        };
+        assert!(claim(LARGE / 2, 30));
+        assert!(claim(4 * LARGE, 1), "one large batch is no load");
+        assert!(!claim(2 * LARGE, 30));
+        assert!(claim(200, 20));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use peers::{Candidates, Peers};
 use votes::Inbox;
 
 pub use peers::Members;
-pub use votes::Votes;
+pub use votes::{Heard, Votes};
 
 /// Between two attempts to bind the election port.
 const BIND_PAUSE: Duration = Duration::from_secs(1);

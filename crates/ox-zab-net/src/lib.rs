@@ -12,8 +12,8 @@ mod learner_link;
 mod lobby;
 mod socket;
 
-pub use election_link::{ElectionMesh, ElectionSettings, Members, Votes};
+pub use election_link::{ElectionMesh, ElectionSettings, Heard, Members, Votes};
 pub use learner_link::{
     BoxError, CloseReason, LearnerListener, LearnerMesh, Link, LinkEvent, LinkId, LinkSettings,
-    SnapshotSink, Source,
+    Port, ServesObservers, SnapshotSink, Source,
 };

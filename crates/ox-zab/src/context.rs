@@ -20,6 +20,9 @@ pub struct Epochs {
 }
 
 impl Epochs {
+    /// The last epoch whose zxids are not negative.
+    pub(crate) const LAST: u32 = 0x7fff_ffff;
+
     /// The current epoch as packets and votes carry it; -1 is none.
     pub(crate) fn current_code(self) -> i64 {
         self.current.map_or(-1, i64::from)
@@ -33,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a ZabSettings,
     pub(crate) config: &'a Arc<EnsembleConfig>,
     pub(crate) epochs: Epochs,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    pub(crate) wants_state: bool,
     pub(crate) history: &'a mut History,
     pub(crate) outputs: &'a mut VecDeque<Output>,
     /// Requests that the disk has not answered.

@@ -32,7 +32,12 @@ pub enum Input {
         /// The connection.
         link: LinkId,
     },
-    /// What came of [`Output::Dial`]: the connection, or none.
+    /// Someone has connected to our observer master port.
+    AcceptedObserver {
+        /// The connection.
+        link: LinkId,
+    },
+    /// What came of [`Output::Dial`] or [`Output::DialMaster`]: the connection, or none.
     Dialed {
         /// Whom the output named.
         server: ServerId,
@@ -112,6 +117,9 @@ pub enum DiskDone {
         /// The last entry that is left, or the snapshot's zxid.
         last: Zxid,
     },
+    /// What would be left does not lead to the place of the cut, for instance because the only
+    /// snapshot was taken behind it. Nothing has changed.
+    NotTruncated,
     /// The snapshot stands, and nothing else behind it.
     Installed {
         /// Its zxid.
@@ -165,6 +173,11 @@ pub enum Output {
     DialPeers,
     /// Connect to the quorum port of a server, and answer with [`Input::Dialed`].
     Dial {
+        /// Which.
+        server: ServerId,
+    },
+    /// Connect to the observer master port of a server, and answer with [`Input::Dialed`].
+    DialMaster {
         /// Which.
         server: ServerId,
     },
@@ -258,7 +271,8 @@ pub enum Output {
         /// Session and timeout.
         data: Bytes,
     },
-    /// From a learner: the sessions that it has heard from.
+    /// From a learner: the sessions that it has heard from. A follower has it from its observers,
+    /// and tells the leader in turn.
     Touched {
         /// Pairs of session and timeout.
         data: Bytes,

@@ -19,7 +19,7 @@ use ox_replica::{
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
-use ox_zab::{History, Membership, Peer, ZabSettings};
+use ox_zab::{History, LeaderSettings, Membership, ObserverSettings, Peer, ZabSettings};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
     extended_types: true,
@@ -341,6 +341,7 @@ impl Server {
                     self.said
                         .push(format!("{}{}: release", self.name, client.0));
                 }
+                Output::State { .. } => panic!("no learner here lacks so much"),
                 Output::Mode { mode, .. } => self.mode = mode,
                 Output::Peer(output) if self.name.is_empty() => {
                     panic!("a server alone has no peers: {output:?}")
@@ -358,6 +359,8 @@ fn zab_settings(settings: &Settings) -> ZabSettings {
         init_limit: 10,
         sync_limit: 5,
         force_snapshot_sync: false,
+        leader: LeaderSettings::default(),
+        observers: ObserverSettings::default(),
         max_record: settings.max_record,
     }
 }

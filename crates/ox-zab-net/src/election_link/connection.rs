@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ox_proto::{InitialMessage, InitialProgress, Notification, ServerId};
@@ -14,20 +15,34 @@ use tokio::net::TcpStream;
 use super::Mesh;
 use super::peers::Registered;
 
-/// Serves a connection until it breaks, is replaced, or the mesh ends.
+/// Serves a connection until it breaks, is replaced, or the mesh ends. If the peer has ended it, the
+/// receiver of votes hears of that, unless there is another by then.
 pub(super) async fn run(mesh: Arc<Mesh>, mut stream: TcpStream, registered: Registered) {
     let (server, number) = (registered.server, registered.number);
     let (reader, writer) = stream.split();
     let ended = tokio::select! {
-        () = mesh.stop.cancelled() => Ok(()),
-        () = registered.replaced.cancelled() => Ok(()),
-        ended = receive(&mesh, server, reader) => ended,
-        ended = send(&mesh, &registered, writer) => ended,
+        () = mesh.stop.cancelled() => None,
+        () = registered.replaced.cancelled() => None,
+        ended = receive(&mesh, server, reader) => Some(ended),
+        ended = send(&mesh, &registered, writer) => Some(ended),
     };
-    mesh.peers.lock().ended(server, number);
-    match ended {
-        Ok(()) => tracing::debug!(sid = server.0, "election connection closed"),
-        Err(error) => tracing::warn!(sid = server.0, %error, "election connection broken"),
+    let by_peer = match ended {
+        None => false,
+        Some(Ok(())) => {
+            tracing::debug!(sid = server.0, "election connection closed");
+            true
+        }
+        Some(Err(error)) => {
+            tracing::warn!(sid = server.0, %error, "election connection broken");
+            // It was this server that would not listen any more.
+            error.kind() != io::ErrorKind::InvalidData
+        }
+    };
+    // The lock is held for both, or a new connection's first message could come before this word.
+    let mut peers = mesh.peers.lock();
+    let is_gone = peers.ended(server, number, Instant::now());
+    if by_peer && is_gone {
+        mesh.inbox.closed(server);
     }
 }
 

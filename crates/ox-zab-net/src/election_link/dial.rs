@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ox_proto::{InitialMessage, ServerId};
 use tokio::io::AsyncWriteExt;
@@ -27,7 +28,10 @@ pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candi
                 return connection::run(mesh, stream, registered).await;
             }
             // It knows now that it should dial, and where. This connection ends.
-            Ok(_) => tracing::debug!(sid = server.0, "left to the larger id to dial"),
+            Ok(_) => {
+                tracing::debug!(sid = server.0, "left to the larger id to dial");
+                mesh.peers.lock().left_to_dial(server, Instant::now());
+            }
             Err(error) => tracing::warn!(
                 sid = server.0, %error, "Cannot open channel to a server's election address"
             ),

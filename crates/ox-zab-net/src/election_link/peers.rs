@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ox_proto::{Endpoint, EnsembleConfig, InitialMessage, ServerId};
@@ -16,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// So many servers that no configuration names are kept at once: joiners, and whoever claims to be
 /// one.
 const MAX_STRANGERS: usize = 64;
+
+/// A server that was told to dial has done so after this time, if it is there.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// The id with which observers of old introduced themselves.
 const OBSERVER_ID: ServerId = ServerId(i64::MAX);
@@ -79,6 +83,8 @@ struct Peer {
     connection: Option<Connection>,
     /// An attempt to connect is under way.
     dialing: bool,
+    /// When it was last told to dial.
+    told_at: Option<Instant>,
     /// Where the server asked to be dialed while an attempt was under way already.
     dial_next: Option<Candidates>,
 }
@@ -264,17 +270,28 @@ impl Peers {
         registered
     }
 
-    /// A connection has ended; it may have been replaced before.
-    pub(super) fn ended(&mut self, server: ServerId, number: u64) {
-        if let Some(peer) = self.peers.get_mut(&server)
-            && peer
-                .connection
-                .as_ref()
-                .is_some_and(|connection| connection.number == number)
-        {
-            peer.connection = None;
-            self.forget_stranger(server);
+    /// A larger id has been told to dial.
+    pub(super) fn left_to_dial(&mut self, server: ServerId, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.told_at = Some(now);
         }
+    }
+
+    /// A connection has ended; it may have been replaced before. True if it was a member's only one
+    /// and there is no reason to expect another.
+    pub(super) fn ended(&mut self, server: ServerId, number: u64, now: Instant) -> bool {
+        let Some(peer) = self.peers.get_mut(&server) else {
+            return false;
+        };
+        let ended = peer
+            .connection
+            .take_if(|connection| connection.number == number);
+        // When two dial each other at once, the larger id ends what it has dialed already and, as
+        // it was told to, dials again.
+        let told = |at| now.saturating_duration_since(at) < ANSWER_TIME;
+        let expects_other = peer.dialing || peer.told_at.is_some_and(told);
+        self.forget_stranger(server);
+        ended.is_some() && !expects_other && self.members.contain(server)
     }
 
     /// The message to send next on a connection; none for one that was replaced.
@@ -366,8 +383,25 @@ mod tests {
         assert_eq!(peers.take(SMALLER, first.number), None);
         let third = peers.register(SMALLER, true);
         assert_eq!(third.again, None);
-        peers.ended(SMALLER, second.number);
+        assert!(!peers.ended(SMALLER, second.number, Instant::now()));
         assert_eq!(peers.take(SMALLER, third.number), Some(message("c")));
+        assert!(peers.ended(SMALLER, third.number, Instant::now()));
+    }
+
+    #[test]
+    fn who_was_told_to_dial_is_not_gone_when_it_ends_what_it_has_dialed_before() {
+        let mut peers = peers();
+        let told = Instant::now();
+        peers.put(LARGER, message("a"));
+        // The two have dialed each other at the same time.
+        let first = peers.register(LARGER, false);
+        assert!(!peers.ended(LARGER, first.number, told));
+        peers.left_to_dial(LARGER, told);
+        peers.dial_failed(LARGER);
+        let second = peers.register(LARGER, false);
+        assert!(!peers.ended(LARGER, second.number, told + ANSWER_TIME / 2));
+        let third = peers.register(LARGER, false);
+        assert!(peers.ended(LARGER, third.number, told + ANSWER_TIME));
     }
 
     #[test]
@@ -440,7 +474,7 @@ mod tests {
         assert_eq!(peers.arrived(initial(next, &[])), Verdict::Stranger(next));
         assert_eq!(peers.arrived(initial(LARGER, &[])), Verdict::Keep(LARGER));
         let last = last.unwrap();
-        peers.ended(last.server, last.number);
+        assert!(!peers.ended(last.server, last.number, Instant::now()));
         assert_eq!(peers.arrived(initial(next, &[])), Verdict::Keep(next));
     }
 

@@ -1,4 +1,5 @@
 mod accepting;
+mod closing;
 mod dialing;
 mod golden;
 
@@ -63,6 +64,14 @@ async fn start(settings: ElectionSettings) -> (ElectionMesh, Votes, u16) {
 /// The mesh under test.
 async fn own() -> (ElectionMesh, Votes, u16) {
     start(settings(OWN)).await
+}
+
+/// The next message, when nobody goes.
+async fn vote(votes: &mut Votes) -> (ServerId, Vec<u8>) {
+    match within(votes.next()).await {
+        Heard::Message { from, message } => (from, message),
+        Heard::Closed { server } => panic!("server {} has gone", server.0),
+    }
 }
 
 /// A hand-made server.

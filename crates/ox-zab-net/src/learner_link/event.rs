@@ -1,6 +1,7 @@
 //! What links tell their owner.
 
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -26,7 +27,23 @@ pub trait SnapshotSink: Any + Send {
     fn feed(&mut self, window: &[u8]) -> Result<(usize, bool), BoxError>;
 }
 
+impl fmt::Debug for dyn SnapshotSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SnapshotSink")
+    }
+}
+
+/// A port at which learners are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The leader's, for followers and observers.
+    Quorum,
+    /// A follower's, for observers.
+    ObserverMaster,
+}
+
 /// Something that happened to a link.
+#[derive(Debug)]
 pub enum LinkEvent {
     /// A learner has connected. Its introduction follows.
     Accepted {
@@ -34,6 +51,8 @@ pub enum LinkEvent {
         link: Link,
         /// Where it came from.
         from: SocketAddr,
+        /// Where it has connected to.
+        port: Port,
     },
     /// A link that was dialed has reached the leader.
     Connected {

@@ -4,7 +4,8 @@
 //! what is kept is bounded: one packet or one record of the state, and what one read added. Source:
 //! quorum.md 4.1 and 4.3.
 
-use ox_jute::{DecodeError, Decoder};
+use bytes::Bytes;
+use ox_jute::{DecodeError, Decoder, Jute};
 use ox_proto::{PacketType, QuorumPacket};
 
 use super::event::{BoxError, CloseReason, SnapshotSink};
@@ -123,40 +124,68 @@ impl Inbound {
         }
     }
 
-    /// All whole packets, up to the first one that state follows.
+    /// All whole packets, up to the first one that state follows. What is wrong comes up once
+    /// everything before it has been handed out.
     fn packets(&mut self) -> Result<Step, CloseReason> {
+        let (whole, mut wrong) = self.whole_packets();
+        // One piece of memory for all of them: the data of each is a part of it. Nobody keeps one
+        // for much longer than its neighbours.
+        let bytes = Bytes::copy_from_slice(&self.buffer[..whole]);
+        let mut input = Decoder::sharing(&bytes).with_limit(self.max_length);
         let mut packets = Vec::new();
-        let mut parsed = 0;
-        while let Some((packet, length)) =
-            QuorumPacket::parse(&self.buffer[parsed..], self.max_length)
-                .map_err(CloseReason::Malformed)?
-        {
-            parsed += length;
-            let snap = packet.r#type == PacketType::Snap;
-            packets.push(packet);
-            if snap && self.expect_image()? {
+        let mut taken = 0;
+        while taken < whole {
+            let packet = match QuorumPacket::decode(&mut input) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    wrong = Some(CloseReason::Malformed(error));
+                    break;
+                }
+            };
+            if packet.r#type == PacketType::Snap
+                && let Err(reason) = self.expect_image()
+            {
+                wrong = Some(reason);
                 break;
             }
+            taken = whole - input.remaining().len();
+            packets.push(packet);
         }
-        self.buffer.drain(..parsed);
-        match packets.is_empty() {
-            true => Ok(Step::More),
-            false => Ok(Step::Packets(packets)),
+        self.buffer.drain(..taken);
+        match (packets.is_empty(), wrong) {
+            (false, _) => Ok(Step::Packets(packets)),
+            (true, Some(reason)) => Err(reason),
+            (true, None) => Ok(Step::More),
         }
     }
 
-    fn expect_image(&mut self) -> Result<bool, CloseReason> {
-        match std::mem::replace(&mut self.snapshots, Snapshots::Taken) {
-            Snapshots::Unexpected => {
-                self.snapshots = Snapshots::Unexpected;
-                Ok(false)
+    /// How many bytes of whole packets stand at the front, up to one that state may follow, and
+    /// what is wrong behind them.
+    fn whole_packets(&self) -> (usize, Option<CloseReason>) {
+        let mut length = 0;
+        loop {
+            match QuorumPacket::measure(&self.buffer[length..], self.max_length) {
+                Ok(None) => return (length, None),
+                Err(error) => return (length, Some(CloseReason::Malformed(error))),
+                Ok(Some((r#type, more))) => {
+                    length += more;
+                    let is_snap = r#type == PacketType::Snap;
+                    if is_snap && !matches!(self.snapshots, Snapshots::Unexpected) {
+                        return (length, None);
+                    }
+                }
             }
-            Snapshots::Into(sink) => {
-                self.stage = Stage::Image(sink);
-                Ok(true)
-            }
-            Snapshots::Taken => Err(CloseReason::SecondSnapshot),
         }
+    }
+
+    /// A SNAP has come: on a learner's end, what follows is state.
+    fn expect_image(&mut self) -> Result<(), CloseReason> {
+        match std::mem::replace(&mut self.snapshots, Snapshots::Taken) {
+            Snapshots::Unexpected => self.snapshots = Snapshots::Unexpected,
+            Snapshots::Into(sink) => self.stage = Stage::Image(sink),
+            Snapshots::Taken => return Err(CloseReason::SecondSnapshot),
+        }
+        Ok(())
     }
 
     /// A path and data are in one record.

@@ -69,8 +69,9 @@ impl Shared {
     }
 }
 
-/// A stream of packets to a peer. What is queued goes out in order; nothing here waits. The link
-/// is closed when this is dropped, and what is still queued then is lost.
+/// A stream of packets to a peer. What is queued goes out in order, at [`Self::flush`] at the
+/// latest; nothing here waits. The link is closed when this is dropped, and what is still queued
+/// then is lost.
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
@@ -108,6 +109,12 @@ impl Link {
     /// Queues something that is only produced when everything before it has gone out.
     pub fn append_source(&self, source: Box<dyn Source>) {
         self.shared.outbound.append_source(source);
+    }
+
+    /// Lets all that is queued go out. To be called once for many packets: each call may cost a
+    /// switch to another thread, and what it finds goes to the system in one piece.
+    pub fn flush(&self) {
+        self.shared.outbound.flush();
     }
 
     /// Bytes that are queued and not yet taken by the system; what sources will produce is not

@@ -1,7 +1,8 @@
 //! What is queued for a peer.
 //!
-//! Invariant: putting in never waits. What is queued between two wake-ups of the writer goes out
-//! in one piece, up to [`BATCH`]. More bytes than may wait end the link.
+//! Invariant: putting in never waits, and wakes nobody before [`Outbound::flush`]. What is queued
+//! between two wake-ups of the writer goes out in one piece, up to [`BATCH`]. More bytes than may
+//! wait end the link.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -41,6 +42,8 @@ struct Queue {
     bytes: usize,
     /// An empty buffer to be used next.
     spare: Vec<u8>,
+    /// Something was queued that the writer has not been woken for.
+    unflushed: bool,
     /// The link has ended, or is about to: nothing is queued any more.
     closed: bool,
 }
@@ -85,13 +88,20 @@ impl Outbound {
             queue.close();
             self.overflown.cancel();
         }
-        self.wake.notify_one();
+        queue.unflushed = true;
     }
 
     pub(super) fn append_source(&self, source: Box<dyn Source>) {
         let mut queue = self.queue.lock();
         if !queue.closed {
             queue.items.push_back(Item::Source(source));
+            queue.unflushed = true;
+        }
+    }
+
+    /// Wakes the writer if there is something new for it.
+    pub(super) fn flush(&self) {
+        if std::mem::take(&mut self.queue.lock().unflushed) {
             self.wake.notify_one();
         }
     }
@@ -185,6 +195,19 @@ mod tests {
         assert!(matches!(outbound.next().await, Item::Source(_)));
         assert_eq!(bytes(&outbound).await, [3]);
         assert_eq!(outbound.bytes(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_writer_is_woken_by_a_flush_and_by_nothing_before_it() {
+        let outbound = Outbound::new(MAX_QUEUED);
+        let mut next = std::pin::pin!(outbound.next());
+        let waker = std::task::Waker::noop();
+        let mut cx = std::task::Context::from_waker(waker);
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        outbound.append(|out| out.push(1));
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        outbound.flush();
+        assert!(next.as_mut().poll(&mut cx).is_ready());
     }
 
     #[tokio::test]

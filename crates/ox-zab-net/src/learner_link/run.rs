@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -152,7 +151,7 @@ pub(super) async fn send(shared: &Shared, writer: impl AsyncWrite) -> Result<Nev
     loop {
         match shared.outbound.next().await {
             Item::Bytes(bytes) => {
-                write(shared.read_timeout(), &mut writer, &bytes).await?;
+                write(shared, &mut writer, &bytes, || {}).await?;
                 shared.outbound.written(bytes);
             }
             Item::Source(source) => pull(shared, &mut writer, source).await?,
@@ -160,19 +159,21 @@ pub(super) async fn send(shared: &Shared, writer: impl AsyncWrite) -> Result<Nev
     }
 }
 
-/// Writes all; each piece that the peer takes gives it as much time again.
+/// Writes all, and tells of each piece that the peer takes; each gives it as much time again.
 async fn write(
-    patience: Duration,
+    shared: &Shared,
     writer: &mut (impl AsyncWrite + Unpin),
     mut bytes: &[u8],
+    progress: impl Fn(),
 ) -> Result<(), CloseReason> {
     while !bytes.is_empty() {
-        match timeout(patience, writer.write(bytes)).await {
+        match timeout(shared.read_timeout(), writer.write(bytes)).await {
             Err(_) => return Err(CloseReason::Unread),
             Ok(Err(error)) => return Err(CloseReason::Broken(error)),
             Ok(Ok(0)) => return Err(CloseReason::Broken(io::ErrorKind::WriteZero.into())),
             Ok(Ok(taken)) => bytes = &bytes[taken..],
         }
+        progress();
     }
     Ok(())
 }
@@ -192,8 +193,7 @@ async fn pull(
         })
         .await;
         let more = produced.map_err(CloseReason::Source)?;
-        write(shared.read_timeout(), writer, &chunk).await?;
-        shared.streamed();
+        write(shared, writer, &chunk, || shared.streamed()).await?;
         if !more {
             return Ok(());
         }

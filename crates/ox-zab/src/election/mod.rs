@@ -320,6 +320,11 @@ impl Election {
         }
     }
 
+    /// Whether a voter has spoken, and has not closed its connection since.
+    pub fn is_heard(&self, server: ServerId) -> bool {
+        self.presence.get(&server) == Some(&Presence::Here)
+    }
+
     /// The leadership of this epoch is established, on the leader as on who follows it. The others
     /// must hear of the epoch, or who comes late cannot match their votes (ZOOKEEPER-1732).
     pub fn established(&mut self, epoch: i64) {

@@ -9,8 +9,8 @@ async fn a_larger_id_is_kept_and_heard_under_its_own_name() {
     let mut stream = dial(port, &initial(LARGER, 1)).await;
     say(&mut stream, b"one").await;
     say(&mut stream, b"two").await;
-    assert_eq!(within(votes.next()).await, (LARGER, b"one".to_vec()));
-    assert_eq!(within(votes.next()).await, (LARGER, b"two".to_vec()));
+    assert_eq!(vote(&mut votes).await, (LARGER, b"one".to_vec()));
+    assert_eq!(vote(&mut votes).await, (LARGER, b"two".to_vec()));
     mesh.send(LARGER, b"answer".to_vec());
     assert_eq!(hear(&mut stream).await, b"answer");
     mesh.shutdown().await;
@@ -21,7 +21,7 @@ async fn a_larger_id_is_kept_and_heard_under_its_own_name() {
 async fn a_message_to_this_server_itself_comes_in() {
     let (mesh, mut votes, _) = own().await;
     mesh.send(OWN, b"self".to_vec());
-    assert_eq!(within(votes.next()).await, (OWN, b"self".to_vec()));
+    assert_eq!(vote(&mut votes).await, (OWN, b"self".to_vec()));
     mesh.shutdown().await;
 }
 
@@ -37,7 +37,7 @@ async fn a_smaller_id_is_closed_and_dialed_where_it_says() {
         (OWN, vec![loopback(port)])
     );
     say(&mut back, b"vote").await;
-    assert_eq!(within(votes.next()).await, (SMALLER, b"vote".to_vec()));
+    assert_eq!(vote(&mut votes).await, (SMALLER, b"vote".to_vec()));
     mesh.shutdown().await;
 }
 
@@ -67,7 +67,7 @@ async fn a_second_connection_replaces_the_first_and_begins_with_the_last_message
     let (mesh, mut votes, port) = own().await;
     let mut first = dial(port, &initial(LARGER, 1)).await;
     say(&mut first, b"here").await;
-    within(votes.next()).await;
+    vote(&mut votes).await;
     mesh.send(LARGER, b"stale".to_vec());
     assert_eq!(hear(&mut first).await, b"stale");
     let mut second = dial(port, &initial(LARGER, 1)).await;
@@ -89,10 +89,10 @@ async fn an_initial_message_may_come_in_pieces_with_a_vote_behind_it() {
         stream.write_all(&[byte]).await.unwrap();
         tokio::task::yield_now().await;
     }
-    assert_eq!(within(votes.next()).await, (LARGER, b"vote".to_vec()));
+    assert_eq!(vote(&mut votes).await, (LARGER, b"vote".to_vec()));
     let mut bare = dial(port, &ServerId(9).0.to_be_bytes()).await;
     say(&mut bare, b"old").await;
-    assert_eq!(within(votes.next()).await, (ServerId(9), b"old".to_vec()));
+    assert_eq!(vote(&mut votes).await, (ServerId(9), b"old".to_vec()));
     mesh.shutdown().await;
 }
 
@@ -140,7 +140,7 @@ async fn a_message_has_one_byte_to_half_a_mebibyte() {
     let (mesh, mut votes, port) = own().await;
     let mut longest = dial(port, &initial(LARGER, 1)).await;
     say(&mut longest, &vec![7; Notification::MAX_LENGTH]).await;
-    let (_, message) = within(votes.next()).await;
+    let (_, message) = vote(&mut votes).await;
     assert_eq!(message.len(), 524_288);
     for length in [0, -1, 524_289, i32::MAX] {
         let mut stream = dial(port, &initial(LARGER, 1)).await;
@@ -163,6 +163,6 @@ async fn a_server_gets_through_a_thousand_silent_connections() {
     }
     let mut stream = dial(port, &initial(LARGER, 1)).await;
     say(&mut stream, b"vote").await;
-    assert_eq!(within(votes.next()).await, (LARGER, b"vote".to_vec()));
+    assert_eq!(vote(&mut votes).await, (LARGER, b"vote".to_vec()));
     mesh.shutdown().await;
 }

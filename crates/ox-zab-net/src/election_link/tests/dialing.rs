@@ -20,7 +20,7 @@ async fn a_larger_id_is_told_who_dials_and_then_left_to_dial() {
     assert_eq!(hear(&mut back).await, b"vote");
     assert!(mesh.delivered());
     say(&mut back, b"other").await;
-    assert_eq!(within(votes.next()).await, (LARGER, b"other".to_vec()));
+    assert_eq!(vote(&mut votes).await, (LARGER, b"other".to_vec()));
     mesh.shutdown().await;
 }
 
@@ -34,7 +34,7 @@ async fn a_broken_connection_is_only_dialed_again_for_a_message_or_on_demand() {
     assert_eq!(hear(&mut stream).await, b"one");
     // The mesh has seen the end when it has taken in everything before it.
     say(&mut stream, b"bye").await;
-    within(votes.next()).await;
+    vote(&mut votes).await;
     drop(stream);
     let mut again = loop {
         mesh.connect_all();
@@ -100,7 +100,7 @@ async fn meshes_reach_each_other_whoever_speaks_first() {
     for (server, (_, votes, _)) in SERVERS.iter().zip(&mut meshes) {
         let mut heard = std::collections::BTreeSet::new();
         while heard.len() < SERVERS.len() {
-            let (from, message) = within(votes.next()).await;
+            let (from, message) = vote(votes).await;
             let expected = format!("{} to {}", from.0, server.0);
             assert_eq!(String::from_utf8(message).unwrap(), expected);
             heard.insert(from);

@@ -174,3 +174,58 @@ fn a_packet_that_is_too_long_is_refused_before_it_has_come() {
         Err(CloseReason::Malformed(DecodeError::Length(101)))
     ));
 }
+
+#[test]
+fn the_packets_of_one_read_share_their_memory_and_hold_none_behind_them() {
+    let mut inbound = Inbound::from_learner(100, Vec::new());
+    for zxid in [1, 2] {
+        QuorumPacket::write(PacketType::Ack, Zxid(zxid), Some(b"data"), inbound.buffer());
+    }
+    let Ok(Step::Packets(packets)) = inbound.step() else {
+        panic!("two packets are whole");
+    };
+    let places: Vec<_> = packets
+        .iter()
+        .map(|packet| packet.data.as_ref().unwrap().as_ptr() as usize)
+        .collect();
+    assert_eq!(places[1] - places[0], 24);
+    assert!(inbound.buffer().is_empty());
+}
+
+#[test]
+fn what_stands_before_something_wrong_is_handed_out() {
+    let ack = QuorumPacket::bare(PacketType::Ack, Zxid(1));
+    let mut inbound = Inbound::from_learner(100, Vec::new());
+    ack.encode(inbound.buffer());
+    QuorumPacket::write(PacketType::Ack, Zxid(2), Some(&[0; 101]), inbound.buffer());
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets == [ack]));
+    assert!(matches!(inbound.step(), Err(CloseReason::Malformed(_))));
+
+    // Whole, but the scheme of its only identity is null.
+    let mut inbound = Inbound::from_learner(100, Vec::new());
+    let ping = QuorumPacket::bare(PacketType::Ping, Zxid(1));
+    ping.encode(inbound.buffer());
+    ping.encode(inbound.buffer());
+    let end = inbound.buffer().len() - 4;
+    inbound.buffer().truncate(end);
+    for number in [1, -1, -1] {
+        i32::encode(&number, inbound.buffer());
+    }
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets == [ping]));
+    assert!(matches!(
+        inbound.step(),
+        Err(CloseReason::Malformed(DecodeError::Null))
+    ));
+
+    let mut inbound = from_leader();
+    inbound
+        .buffer()
+        .extend_from_slice(&snap(b"\0\0\0\x0aBenWasHere"));
+    let ping = QuorumPacket::bare(PacketType::Ping, Zxid(1));
+    ping.encode(inbound.buffer());
+    QuorumPacket::bare(PacketType::Snap, Zxid(1)).encode(inbound.buffer());
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets.len() == 1));
+    assert!(matches!(inbound.step(), Ok(Step::Snapshot(_))));
+    assert!(matches!(inbound.step(), Ok(Step::Packets(packets)) if packets == [ping]));
+    assert!(matches!(inbound.step(), Err(CloseReason::SecondSnapshot)));
+}

@@ -41,7 +41,7 @@ async fn connected(events: &mut mpsc::Receiver<LinkEvent>, of: LinkId) -> u16 {
             assert_eq!(link, of);
             to.port()
         }
-        other => panic!("{}", name(&other)),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -51,6 +51,7 @@ async fn a_captured_leader_is_followed_and_its_state_comes_in_its_place() {
     let (listener, endpoint) = listen().await;
     let link = mesh.dial(vec![endpoint], sink());
     link.send(&introduction());
+    link.flush();
     let (mut stream, _) = within(listener.accept()).await.unwrap();
     connected(&mut events, link.id()).await;
     let learner = golden::stream("basic/057-learner-3-to-2", true);
@@ -77,7 +78,7 @@ async fn a_captured_leader_is_followed_and_its_state_comes_in_its_place() {
                 let (tree, _) = sink.downcast::<ImageLoader>().unwrap().finish().unwrap();
                 assert!(tree.node("/zookeeper/config").is_some());
             }
-            other => panic!("{}", name(&other)),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(snapshot_at, Some(44));
@@ -94,6 +95,7 @@ async fn a_leader_and_a_learner_of_ours_exchange_state_between_packets() {
     let (following, mut learner_events) = mesh(settings());
     let followed = following.dial(vec![loopback(port)], sink());
     followed.send(&introduction());
+    followed.flush();
     connected(&mut learner_events, followed.id()).await;
     let LinkEvent::Accepted { link, .. } = next(&mut leader_events).await else {
         panic!("not accepted");
@@ -111,6 +113,7 @@ async fn a_leader_and_a_learner_of_ours_exchange_state_between_packets() {
         failing: false,
     }));
     link.append(&captured[631..829]);
+    link.flush();
     let before = packets(&mut learner_events, followed.id(), 2).await;
     let types: Vec<_> = before.iter().map(|packet| packet.r#type).collect();
     assert_eq!(types, [PacketType::LeaderInfo, PacketType::Snap]);
@@ -134,6 +137,7 @@ async fn a_source_that_fails_ends_the_link_behind_what_it_has_produced() {
         failing: true,
     }));
     link.write(PacketType::Ping, Zxid(9), None);
+    link.flush();
     let mut received = Vec::new();
     within(stream.read_to_end(&mut received)).await.unwrap();
     assert_eq!(received.iter().filter(|&&byte| byte == 1).count(), 300_000);
@@ -156,8 +160,26 @@ async fn the_address_that_answers_is_taken() {
 }
 
 #[tokio::test]
+async fn no_attempt_begins_that_the_budget_has_no_time_for() {
+    let (mesh, mut events) = mesh(LinkSettings {
+        connect_budget: DEADLINE,
+        connect_pause: DEADLINE,
+        ..settings()
+    });
+    let (_dialed, _accepted, endpoint) = refusing().await;
+    let begun = std::time::Instant::now();
+    let link = mesh.dial(vec![endpoint], sink());
+    closed(&mut events, link.id()).await;
+    assert!(begun.elapsed() < DEADLINE / 2);
+    mesh.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_leader_that_cannot_be_reached_is_given_up() {
-    let (mesh, mut events) = mesh(settings());
+    let (mesh, mut events) = mesh(LinkSettings {
+        connect_budget: Duration::from_millis(20),
+        ..settings()
+    });
     let (_dialed, _accepted, endpoint) = refusing().await;
     let link = mesh.dial(vec![endpoint.clone()], sink());
     let reason = closed(&mut events, link.id()).await;
