@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ox_proto::{ConnectRequest, Id, PeerState, Zxid};
+use ox_proto::{ConnectRequest, Id, OpCode, PeerState, Zxid};
 use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output, TrackedSessions};
 use ox_session::ClientId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -283,6 +283,7 @@ impl CoreTask {
                     client: id,
                     session,
                     timeout_ms,
+                    created,
                     frame,
                 } => {
                     if let Some(client) = &self.clients[slot(id)] {
@@ -290,6 +291,9 @@ impl CoreTask {
                         client.write(|out, stats| {
                             out.extend_from_slice(frame);
                             stats.sent(1);
+                            if let Some(zxid) = created {
+                                stats.answered(first_answer(&self.shared, client, zxid));
+                            }
                         });
                         client.establish(session, timeout_ms);
                         wake_later(&mut self.to_wake, id);
@@ -404,6 +408,18 @@ fn note_election(shared: &Shared, standing: &mut Standing, state: PeerState) {
 fn wake_later(to_wake: &mut Vec<ClientId>, client: ClientId) {
     if to_wake.last() != Some(&client) {
         to_wake.push(client);
+    }
+}
+
+/// A new session is the answer to the first request of its connection.
+fn first_answer(shared: &Shared, client: &Client, zxid: Zxid) -> Answered {
+    let now = shared.clock.micros();
+    Answered {
+        op: OpCode::CreateSession,
+        cxid: 0,
+        zxid,
+        at_ms: millis(now),
+        latency_ms: millis(now - client.asked()),
     }
 }
 
