@@ -299,10 +299,16 @@ impl Ensemble {
         self.member_mut(sid).paused = false;
     }
 
+    /// What a member answers to a four-letter word; nothing while it does not answer.
+    #[track_caller]
+    pub fn ask(&self, sid: Sid, word: &str) -> String {
+        self.running(sid).ask(word, PROBE).unwrap_or_default()
+    }
+
     /// What a member says it is; none while it does not serve.
     #[track_caller]
     pub fn mode(&self, sid: Sid) -> Option<Mode> {
-        let text = self.running(sid).ask("srvr", PROBE).unwrap_or_default();
+        let text = self.ask(sid, "srvr");
         let mode = text.lines().find_map(|line| line.strip_prefix("Mode: "))?;
         Some(match mode.trim() {
             "leader" => Mode::Leader,
