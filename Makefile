@@ -24,6 +24,10 @@ build: ## builds the server, optimized
 run: build ## builds and serves on port 2181 with ./data
 	exec $(BINARY) serve
 
+.PHONY: ensemble
+ensemble: build ## builds and runs three servers on ports 2181 to 2183 with ./data/ensemble
+	exec bin/ensemble.sh
+
 .PHONY: fetch
 fetch: ## fetches what the tests drive: Apache ZooKeeper, kazoo, the C client
 	compat-tests/fetch.sh
@@ -36,13 +40,17 @@ test: build fetch ## the whole gate: format, lints, all tests, docs
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	@compat-tests/summary.sh $(RESULTS)
 
+# The long forms of the compat tests.
+FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1
+
 .PHONY: compat
-compat: build fetch ## the compat tests in full: 200 rounds of kill -9
-	OX_KILL9_ROUNDS=200 cargo test --locked -p compat-tests --no-fail-fast 2>&1 | tee $(RESULTS)
+compat: build fetch ## the compat tests in full, or with PART=<suite> one suite of them
+	$(FULL) cargo test --locked -p compat-tests --no-fail-fast $(PART:%=--test %) 2>&1 | \
+	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
 .PHONY: bench
-bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 20 minutes)
+bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench
 	$(TARGET)/release/ox-bench --server $(BINARY)
 

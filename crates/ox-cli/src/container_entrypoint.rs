@@ -194,6 +194,8 @@ fn give_away(path: &Path) -> Result<(), StepError> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use ox_server::config::Config;
+
     use super::*;
 
     /// The `zoo.cfg` and the `myid` that `variables` lead to, with what was there before.
@@ -291,6 +293,32 @@ mod tests {
             ],
             "7\n",
         );
+    }
+
+    #[test]
+    fn the_file_of_three_servers_is_an_ensemble() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let container = Container::from_environment(|name| match name {
+            "ZOO_CONF_DIR" | "ZOO_DATA_DIR" | "ZOO_DATA_LOG_DIR" => Some(path("")),
+            "ZOO_MY_ID" => Some("2".to_owned()),
+            "ZOO_SERVERS" => Some(
+                "server.1=127.0.0.1:1:2;3 server.2=127.0.0.1:4:5;6 server.3=127.0.0.1:7:8;9\n"
+                    .to_owned(),
+            ),
+            _ => None,
+        });
+        let file = container.prepare().unwrap().display().to_string();
+        let config = Config::load(&Sources {
+            arguments: vec![file],
+            ..Sources::default()
+        })
+        .unwrap();
+        let ensemble = config.ensemble.unwrap();
+        assert_eq!((ensemble.id.0, ensemble.members.members.len()), (2, 3));
+        assert_eq!(ensemble.settings.init_limit.count, 5);
+        assert_eq!(ensemble.settings.sync_limit.count, 2);
+        assert_eq!(config.client.unwrap().port, 6);
     }
 
     #[test]

@@ -124,6 +124,8 @@ fn fail(error: &ServeError) -> u8 {
         ServeError::Dirs(_) => error.chain(),
         ServeError::Load(_)
         | ServeError::Snapshot(_)
+        | ServeError::Epochs(_)
+        | ServeError::Ports(_)
         | ServeError::Bind { .. }
         | ServeError::Start(_) => {
             format!(

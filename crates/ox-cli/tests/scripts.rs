@@ -6,10 +6,13 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use ox_server::config::{Config, Sources};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The directories of one installation, and the variables its scripts are run with.
@@ -281,6 +284,8 @@ fn status_looks_for_the_port_where_the_server_does() {
             "127.0.0.1",
         ),
         ("server.1=h:2888:3888;[::1]:9", 9, "::1"),
+        // Of an ensemble's lines the one of myid, or the first.
+        ("server.1=h:1:2;9\nserver.11=i:1:2;8", 9, "localhost"),
     ] {
         let config = format!("dataDir={{root}}/data\n{config}\n");
         Installation::new(&config).check(&["status"], 1, &failure(port, address));
@@ -288,6 +293,60 @@ fn status_looks_for_the_port_where_the_server_does() {
     let named = Installation::new("dataDir={root}/data\nserver.1=h:1:2;8\nserver.4=i:1:2;9\n");
     fs::write(named.path("data/myid"), "4\n").unwrap();
     named.check(&["status"], 1, &failure(9, "localhost"));
+    let dynamic = Installation::new("dataDir={root}/data\ndynamicConfigFile={root}/members.1\n");
+    fs::write(dynamic.path("data/myid"), "4\n").unwrap();
+    let lines = "server.1=h:1:2:participant;8\nserver.4=i:1:2:observer;0.0.0.0:9\n";
+    fs::write(dynamic.path("members.1"), lines).unwrap();
+    dynamic.check(&["status"], 1, &failure(9, "localhost"));
+}
+
+/// In place of the binary stands a script that says its arguments and waits.
+#[test]
+fn three_members_run_until_they_are_told_to_stop() {
+    let root = tempfile::tempdir().unwrap();
+    let stand_in = root.path().join("server");
+    fs::write(
+        &stand_in,
+        "#!/usr/bin/env bash\ntrap 'echo stopped; exit 0' TERM\necho \"runs $*\"\n\
+         for _ in {1..1200}; do sleep 0.05; done\n",
+    )
+    .unwrap();
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+    let directory = root.path().join("ensemble");
+    fs::create_dir_all(directory.join("3")).unwrap();
+    fs::write(directory.join("3/myid"), "3 # kept\n").unwrap();
+    let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bin");
+    let mut script = Command::new(bin.join("ensemble.sh"))
+        .arg(&directory)
+        .env("OXKEEPER_BIN", &stand_in)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
+    let mut running = 0;
+    while running < 3 {
+        let line = lines.next().unwrap().unwrap();
+        running += usize::from(line.contains(": runs serve "));
+    }
+    kill_process(Pid::from_child(&script), Signal::TERM).unwrap();
+    let stopped = lines.filter(|line| line.as_ref().unwrap().ends_with(": stopped"));
+    assert_eq!(stopped.count(), 3);
+    assert!(script.wait().unwrap().success());
+    let kept = fs::read_to_string(directory.join("3/myid")).unwrap();
+    assert_eq!(kept, "3 # kept\n");
+    fs::write(directory.join("3/myid"), "3\n").unwrap();
+    for (id, port) in [(1, 2181), (2, 2182), (3, 2183)] {
+        let file = directory.join(format!("{id}/zoo.cfg"));
+        let config = Config::load(&Sources {
+            arguments: vec![file.display().to_string()],
+            ..Sources::default()
+        })
+        .unwrap();
+        assert_eq!(config.warnings, []);
+        assert_eq!(config.client.unwrap().port, port);
+        let ensemble = config.ensemble.unwrap();
+        assert_eq!((ensemble.id.0, ensemble.members.members.len()), (id, 3));
+    }
 }
 
 #[test]

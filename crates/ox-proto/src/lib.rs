@@ -6,10 +6,14 @@
 
 mod connect;
 mod data;
+mod ensemble;
 mod error;
 mod ids;
+mod initial;
 mod op;
 pub mod path;
+pub mod properties;
+mod quorum;
 mod reply;
 mod request;
 mod storage;
@@ -18,9 +22,14 @@ mod watch;
 
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use data::{Acl, ClientInfo, Id, RawAcl, Stat, StatPersisted};
+pub use ensemble::{
+    ClientAddress, ConfigTextError, EnsembleConfig, Member, MemberError, MemberRole, PeerAddress,
+};
 pub use error::ErrorCode;
 pub use ids::{ServerId, SessionId, Xid, Zxid};
+pub use initial::{Endpoint, InitialMessage, InitialMessageError, InitialProgress};
 pub use op::OpCode;
+pub use quorum::{LearnerInfo, Notification, PacketType, PeerState, QuorumPacket};
 pub use reply::{
     Create2Response, CreateResponse, ErrorResponse, GetAclResponse, GetAllChildrenNumberResponse,
     GetChildren2Response, GetChildrenResponse, GetDataResponse, GetEphemeralsResponse, MultiHeader,

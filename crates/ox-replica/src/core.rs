@@ -1,34 +1,36 @@
 //! One whole server without sockets or disk: requests in, transactions, answers and events out.
 //!
 //! Invariants: a write is answered after its transaction is committed, and it commits only after
-//! the log has said that it is on stable storage; transactions are applied in zxid order; one
-//! client's answers leave in the order of its requests. Source: `ZooKeeperServer.java`,
-//! `FinalRequestProcessor.java`, `SessionTrackerImpl.java`; client-protocol.md chapters 2 and 11.
+//! the quorum's disks, our own among them, have it; transactions are applied in zxid order; one
+//! client's answers leave in the order of its requests; no client is served by a server that has
+//! no leader. Source: `ZooKeeperServer.java`, `QuorumPeer.java`, `FinalRequestProcessor.java`;
+//! client-protocol.md chapters 2 and 11, quorum.md chapter 10.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ox_jute::{Jute, end_frame, start_frame};
-use ox_proto::{
-    Acl, ConnectRequest, ConnectResponse, CreateSessionTxn, ErrorCode, ErrorTxn, Id, Request,
-    SessionId, Txn, TxnHeader, TxnRecord, Zxid,
-};
-use ox_session::{AclOf, ClientId, SessionTracker, Trigger, first_session_id, password};
+use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
+use ox_session::{AclOf, ClientId, Trigger};
 use ox_tree::{ChangeKind, Outcome};
-use ox_zab::Broadcast;
+use ox_zab::{DiskDone, LinkId, Peer, Role};
 
+use crate::connecting::{Client, first_session};
 use crate::database::Database;
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
-use crate::lane::Lane;
-use crate::prep::{Context, Prep};
+use crate::leading::Leading;
+use crate::learning::Learning;
+use crate::local::Local;
+use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
-use crate::reaper::Reaper;
+use crate::read_only::ReadOnly;
 use crate::reply;
-use crate::request::{ClientRequest, Refusal, Work};
+use crate::request::ClientRequest;
 use crate::settings::Settings;
+use crate::state::State;
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -67,32 +69,40 @@ pub enum Input {
     Touched(SessionId),
     /// Every transaction up to and including this zxid is on stable storage.
     Flushed(Zxid),
+    /// Something for this server as a member of its ensemble.
+    Peer(ox_zab::Input),
+    /// The leader's whole state has come.
+    State {
+        /// The connection it came by.
+        link: LinkId,
+        /// What it is.
+        state: Box<State>,
+    },
+    /// The state was read anew from the disk, which is what was asked.
+    Reloaded {
+        /// What was asked.
+        done: DiskDone,
+        /// What it is.
+        state: Box<State>,
+    },
     /// The time that `poll_timeout` asked for has come.
-    Timeout,
+    Timeout {
+        /// Whether votes that were sent have left, to some servers at least.
+        delivered: bool,
+    },
 }
 
-/// A connection, as the core knows it.
+/// An entry of the log that is not applied yet.
 #[derive(Debug)]
-struct Client {
-    /// `None` until the session is there.
-    session: Option<SessionId>,
-    lane: Lane,
-    /// Whether its createSession is on its way.
-    connecting: bool,
-    /// It has ended, but its writes are on their way.
-    gone: bool,
-}
-
-/// A proposal that is not committed yet.
-#[derive(Debug)]
-struct Outstanding {
-    record: TxnRecord,
-    origin: Option<Origin>,
+pub(crate) struct Pending {
+    pub(crate) record: TxnRecord,
+    /// On a leader; a learner finds it out by session and cxid.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Where a proposal came from, and so where its outcome goes.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+pub(crate) enum Origin {
     Connect {
         client: ClientId,
         read_only: Option<bool>,
@@ -100,59 +110,104 @@ enum Origin {
     Request {
         client: ClientId,
         answers: Answers,
+        /// What to answer if it fails, where only this server knows why it must.
+        error: Option<ErrorCode>,
     },
+    /// A local session becomes one that all servers know.
+    Upgrade,
+}
+
+/// What a server does with requests, by its role.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// It has no leader, and serves no client.
+    Idle,
+    Leading(Box<Leading>),
+    Learning(Box<Learning>),
+    /// It has no leader, and serves reads.
+    ReadOnly(ReadOnly),
+}
+
+impl Stage {
+    /// The sessions that no other server knows, where there may be any.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_ref(),
+            Self::Learning(learning) => learning.local.as_ref(),
+            Self::ReadOnly(read_only) => read_only.local.as_ref(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn local_mut(&mut self) -> Option<&mut Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_mut(),
+            Self::Learning(learning) => learning.local.as_mut(),
+            Self::ReadOnly(read_only) => read_only.local.as_mut(),
+        }
+    }
+}
+
+/// The sessions that this server watches over, by the time at which they would expire, in
+/// monotonic milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackedSessions {
+    /// Those that all servers know. `None` on a server that does not lead.
+    pub global: Option<BTreeMap<i64, Vec<SessionId>>>,
+    /// Those that no other server knows. `None` where there are none of that kind.
+    pub local: Option<BTreeMap<i64, Vec<SessionId>>>,
 }
 
 /// The server's one writer.
 #[derive(Debug)]
 pub struct Core {
-    settings: Settings,
-    broadcast: Broadcast,
-    prep: Prep,
-    outstanding: VecDeque<Outstanding>,
-    tracker: SessionTracker,
-    next_session: SessionId,
-    clients: HashMap<ClientId, Client, FixedState>,
+    pub(crate) settings: Settings,
+    pub(crate) peer: Peer,
+    pub(crate) stage: Stage,
+    /// Since when this server elects, in monotonic milliseconds.
+    pub(crate) electing_since: Option<i64>,
+    /// What stands in the log and is not applied, oldest first.
+    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) next_session: SessionId,
+    pub(crate) clients: HashMap<ClientId, Client, FixedState>,
     /// The connection that each session has at the moment.
-    attached: BTreeMap<SessionId, ClientId>,
-    reaper: Reaper,
-    effects: Effects,
+    pub(crate) attached: BTreeMap<SessionId, ClientId>,
+    pub(crate) effects: Effects,
     /// The record that was encoded last.
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) hash_seed: u64,
 }
 
 impl Core {
     /// How much memory is kept for encoding records.
-    const KEPT_CAPACITY: usize = 1 << 20;
+    pub(crate) const KEPT_CAPACITY: usize = 1 << 20;
 
-    /// Begins to serve `database`, which holds all that is on disk. Every session starts with its
-    /// full timeout; ephemerals whose session is unknown are deleted by a transaction.
-    pub fn new(settings: Settings, database: &Database, hash_seed: u64, now: Now) -> Self {
-        let mut tracker = SessionTracker::new(settings.tick_ms);
-        for (&session, &timeout_ms) in &database.sessions {
-            tracker.open(session, timeout_ms, now.monotonic_ms);
-        }
+    /// A server on `database`, which holds all that is on disk. `peer` is its part in the
+    /// ensemble: [`Peer::alone`] serves at once, a member when it has a leader.
+    pub fn new(
+        settings: Settings,
+        peer: Peer,
+        database: &mut Database,
+        hash_seed: u64,
+        now: Now,
+    ) -> Self {
         let mut core = Self {
-            broadcast: Broadcast::new(database.tree.last_zxid()),
-            prep: Prep::new(&database.tree, hash_seed, &settings),
-            outstanding: VecDeque::new(),
-            tracker,
+            peer,
+            stage: Stage::Idle,
+            electing_since: None,
+            pending: VecDeque::new(),
             next_session: first_session(&settings, database, now),
             clients: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             attached: BTreeMap::new(),
-            reaper: Reaper::new(settings.reaper, now.monotonic_ms),
             effects: Effects::default(),
             payload: Vec::new(),
+            hash_seed,
             settings,
         };
-        let owners: BTreeSet<_> = database.tree.sessions_with_ephemerals().collect();
-        for orphan in owners
-            .into_iter()
-            .filter(|owner| !database.sessions.contains_key(owner))
-        {
-            tracing::info!(session = %orphan, "deleting the ephemerals of a session that is gone");
-            core.close_session(now, database, orphan, 0, None);
-        }
+        core.peer.start(now.monotonic_ms);
+        core.pump(now, database);
         core
     }
 
@@ -163,19 +218,31 @@ impl Core {
                 client,
                 ids,
                 request,
-            } => {
-                self.connect(now, database, client, ids, &request);
-            }
+            } => self.connect(now, database, client, ids, &request),
             Input::Requests { client, requests } => {
                 self.requests(now, database, client, requests);
             }
             Input::Disconnected { client } => self.disconnected(database, client),
-            Input::Touched(session) => {
-                self.tracker.touch(session, None, now.monotonic_ms);
+            Input::Touched(session) => self.touched(now, session),
+            Input::Flushed(zxid) => {
+                self.warm(database, zxid);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid));
             }
-            Input::Flushed(zxid) => self.flushed(database, zxid),
-            Input::Timeout => self.timeout(now, database),
+            Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
+            Input::State { link, state } => {
+                self.replace(database, *state);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Replaced { link });
+            }
+            Input::Reloaded { done, state } => {
+                self.replace(database, *state);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Done(done));
+            }
+            Input::Timeout { delivered } => self.timeout(now, database, delivered),
         }
+        self.pump(now, database);
     }
 
     /// The next effect, in order. Each may be performed the moment it is seen.
@@ -185,133 +252,232 @@ impl Core {
 
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
-        let reaper = self.reaper.poll_timeout();
-        self.tracker
-            .next_expiry()
-            .map_or(reaper, |expiry| expiry.min(reaper))
-    }
-
-    /// How many transactions wait for the log.
-    pub fn outstanding(&self) -> usize {
-        self.broadcast.outstanding()
-    }
-
-    /// The sessions by the time at which they would expire, in monotonic milliseconds.
-    pub fn sessions_by_expiry(&self) -> BTreeMap<i64, Vec<SessionId>> {
-        self.tracker.dump()
-    }
-
-    fn connect(
-        &mut self,
-        now: Now,
-        database: &mut Database,
-        client: ClientId,
-        ids: Arc<[Id]>,
-        request: &ConnectRequest,
-    ) {
-        database.identify(client, ids);
-        let state = Client {
-            session: None,
-            lane: Lane::default(),
-            connecting: false,
-            gone: false,
+        let role = match &self.stage {
+            Stage::Leading(leading) => leading.poll_timeout(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => i64::MAX,
         };
-        self.clients.insert(client, state);
-        let last = database.tree.last_zxid();
-        if request.last_zxid_seen > last {
-            tracing::warn!(
-                session = %request.session_id,
-                "Refusing session request for client as it has seen zxid {} our last zxid is \
-                 {last} client must try another server",
-                request.last_zxid_seen,
-            );
-            self.effects.close(client);
+        let local = self.stage.local().map_or(i64::MAX, Local::poll_timeout);
+        let peer = self.peer.poll_timeout();
+        role.min(local).min(peer).min(self.read_only_from())
+    }
+
+    /// How many requests are on their way: transactions that wait for the quorum, or what a
+    /// learner has forwarded.
+    pub fn outstanding(&self) -> usize {
+        match &self.stage {
+            Stage::Idle | Stage::ReadOnly(_) => 0,
+            Stage::Leading(_) => self.peer.outstanding(),
+            Stage::Learning(learning) => learning.in_flight(),
+        }
+    }
+
+    /// How many sessions no other server knows.
+    pub fn local_sessions(&self) -> usize {
+        self.stage.local().map_or(0, Local::len)
+    }
+
+    /// How many syncs of learners wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        match &self.stage {
+            Stage::Leading(leading) => leading.pending_syncs(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => 0,
+        }
+    }
+
+    /// This server's part in the ensemble.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The sessions that this server watches over.
+    pub fn tracked_sessions(&self) -> TrackedSessions {
+        TrackedSessions {
+            global: match &self.stage {
+                Stage::Leading(leading) => Some(leading.tracker.dump()),
+                Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => None,
+            },
+            local: self.stage.local().map(Local::dump),
+        }
+    }
+
+    /// Makes the znodes ready that are about to be looked up, if all up to `zxid` commits.
+    fn warm(&self, database: &Database, zxid: Zxid) {
+        let pending = self
+            .pending
+            .iter()
+            .map(|pending| &pending.record)
+            .take_while(|record| record.header.zxid <= zxid);
+        database
+            .tree
+            .warm(pending.filter_map(|record| record.txn.path()));
+    }
+
+    /// Does what the ensemble's part of this server wants done.
+    fn pump(&mut self, now: Now, database: &mut Database) {
+        self.end_read_only(database);
+        while let Some(output) = self.peer.poll_output() {
+            match output {
+                ox_zab::Output::Commit(zxid) => self.commit(now, database, zxid),
+                ox_zab::Output::Append { record, payload } => {
+                    self.effects.append(record.header.zxid, &payload);
+                    self.pending.push_back(Pending {
+                        record: *record,
+                        origin: None,
+                    });
+                }
+                ox_zab::Output::Forget { after } => {
+                    self.pending
+                        .retain(|pending| pending.record.header.zxid <= after);
+                }
+                ox_zab::Output::Apply { record } => self.apply_behind_state(database, &record),
+                ox_zab::Output::Serve { role, epoch } => self.serve(now, database, role, epoch),
+                ox_zab::Output::SendState { link } => self.effects.state(link, database),
+                ox_zab::Output::Retire => self.retire(database),
+                ox_zab::Output::Request { link, data, ids } => {
+                    self.learner_request(now, database, link, &data, &ids);
+                }
+                ox_zab::Output::Revalidate { link, data } => self.revalidate(now, link, &data),
+                ox_zab::Output::Touched { data } => self.learner_touches(now, &data),
+                ox_zab::Output::LearnerGone { link } => self.learner_gone(link),
+                ox_zab::Output::Synced => self.synced(database),
+                ox_zab::Output::Revalidated { data } => self.revalidated(&data),
+                ox_zab::Output::Pinged { zxid } => self.pinged(now, zxid),
+                other @ (ox_zab::Output::Notify { .. }
+                | ox_zab::Output::DialPeers
+                | ox_zab::Output::Dial { .. }
+                | ox_zab::Output::DialMaster { .. }
+                | ox_zab::Output::Send { .. }
+                | ox_zab::Output::SendLog { .. }
+                | ox_zab::Output::ReadTimeout { .. }
+                | ox_zab::Output::Close { .. }
+                | ox_zab::Output::Search { .. }
+                | ox_zab::Output::Disk(_)) => self.effects.peer(other),
+            }
+        }
+        self.watch_election(now);
+    }
+
+    /// Begins to serve clients.
+    fn serve(&mut self, now: Now, database: &mut Database, role: Role, epoch: u32) {
+        let mode = match self.peer.is_alone() {
+            true => Mode::Standalone,
+            false => Mode::of_member(role),
+        };
+        self.begin(now, database, mode, epoch);
+        self.stage = match role {
+            Role::Leading => {
+                if !self.peer.is_alone() {
+                    // Every server of this epoch says so of itself, and no older one can.
+                    database.tree.set_last_zxid(Zxid::new(epoch, 0));
+                }
+                let leading = Leading::new(&self.settings, database, self.hash_seed, now);
+                Stage::Leading(Box::new(leading))
+            }
+            Role::Following | Role::Observing => {
+                Stage::Learning(Box::new(Learning::new(&self.settings)))
+            }
+        };
+        if role == Role::Leading {
+            self.close_orphans(now, database);
+        }
+    }
+
+    /// What every role begins with.
+    pub(crate) fn begin(&mut self, now: Now, database: &mut Database, mode: Mode, epoch: u32) {
+        assert!(
+            matches!(self.stage, Stage::Idle),
+            "one role begins within another"
+        );
+        self.effects.mode(Some(mode), epoch);
+        self.set_config(now, database);
+        // A leader may have told us of sessions that we have given out, and our disk has not.
+        let first = first_session(&self.settings, database, now);
+        self.next_session = self.next_session.max(first);
+    }
+
+    /// What a member shows of the ensemble is what it knows by itself, not what a leader or a
+    /// snapshot says.
+    fn set_config(&self, now: Now, database: &mut Database) {
+        if !self.peer.is_alone() {
+            let config = self.peer.config();
+            let (text, version) = (config.to_string(), Zxid(config.version));
+            database.tree.set_config(&text, version, now.wall_ms);
+        }
+    }
+
+    /// Ends every client's connection: whatever they have asked for may or may not come to pass.
+    pub(crate) fn retire(&mut self, database: &mut Database) {
+        self.effects.mode(None, 0);
+        self.stage = Stage::Idle;
+        self.attached.clear();
+        for pending in &mut self.pending {
+            pending.origin = None;
+        }
+        let mut done = Vec::new();
+        for (&id, client) in &mut self.clients {
+            // What it has sent and is still on its way here is not for the next role.
+            client.session = None;
+            client.lane.clear();
+            client.connecting = false;
+            database.watches.remove_client(id);
+            match client.gone {
+                true => done.push(id),
+                false => self.effects.close(id),
+            }
+        }
+        for id in done {
+            self.release_if_done(id);
+        }
+    }
+
+    /// Another state stands in place of all that was applied, and of all that was not.
+    fn replace(&mut self, database: &mut Database, state: State) {
+        self.pending.clear();
+        database.replace(state);
+    }
+
+    fn touched(&mut self, now: Now, session: SessionId) {
+        if let Some(local) = self.stage.local_mut()
+            && local.touch(session, None, now)
+        {
             return;
         }
-        let timeout_ms = request.timeout_ms.clamp(
-            self.settings.min_session_timeout_ms,
-            self.settings.max_session_timeout_ms,
-        );
-        match request.session_id {
-            SessionId::NONE => self.create_session(now, database, client, timeout_ms, request),
-            session => self.reattach(now, client, session, timeout_ms, request),
+        match &mut self.stage {
+            Stage::Idle | Stage::ReadOnly(_) => {}
+            Stage::Leading(leading) => {
+                leading.tracker.touch(session, None, now.monotonic_ms);
+            }
+            Stage::Learning(learning) => {
+                if let Some(client) = self.attached.get(&session)
+                    && let Some(client) = self.clients.get(client)
+                {
+                    learning.touch(session, client.timeout_ms);
+                }
+            }
         }
     }
 
-    fn create_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        client: ClientId,
-        timeout_ms: i32,
-        request: &ConnectRequest,
-    ) {
-        let session = self.next_session;
-        self.next_session = following(session);
-        self.tracker.open(session, timeout_ms, now.monotonic_ms);
-        self.client(client).connecting = true;
-        let origin = Some(Origin::Connect {
-            client,
-            read_only: request.read_only,
-        });
-        self.propose(now, database, session, 0, &[], origin, |_, _| {
-            Ok(Txn::CreateSession(CreateSessionTxn { timeout_ms }))
-        });
-    }
-
-    /// Any other connection of the session goes first, whatever the password turns out to be.
-    fn reattach(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        session: SessionId,
-        timeout_ms: i32,
-        request: &ConnectRequest,
-    ) {
-        self.detach(session);
-        let is_owner = request.password.as_deref() == Some(&password(session));
-        if is_owner
-            && self
-                .tracker
-                .touch(session, Some(timeout_ms), now.monotonic_ms)
+    /// Notes that a session was heard from by a request. False if nothing more is answered to it:
+    /// it is over, and its end closes the connection.
+    fn hear(&mut self, now: Now, database: &Database, session: SessionId) -> bool {
+        if let Some(local) = self.stage.local_mut()
+            && local.touch(session, None, now)
         {
-            self.establish(client, session, timeout_ms, request.read_only);
-        } else {
-            tracing::info!(session = %session, "refusing a session that has expired");
-            let response = ConnectResponse::refused(request.read_only.map(|_| false));
-            self.effects.send(client, |out| write_frame(out, &response));
-            self.effects.close(client);
+            return true;
         }
-    }
-
-    fn detach(&mut self, session: SessionId) {
-        if let Some(other) = self.attached.remove(&session) {
-            tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
+        match &mut self.stage {
+            Stage::Idle => false,
+            Stage::Leading(leading) => leading.tracker.touch(session, None, now.monotonic_ms),
+            Stage::Learning(learning) => {
+                // Only the leader knows which of the others is over.
+                let may_be_open = learning.local.is_none()
+                    || database.sessions.contains_key(&session)
+                    || learning.is_upgrading(session);
+                self.touched(now, session);
+                may_be_open
+            }
+            Stage::ReadOnly(read_only) => read_only.local.is_none(),
         }
-    }
-
-    fn establish(
-        &mut self,
-        client: ClientId,
-        session: SessionId,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    ) {
-        // Whoever guesses the id of a session that is only being made has taken it already.
-        self.detach(session);
-        self.client(client).session = Some(session);
-        self.attached.insert(session, client);
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session_id: session,
-            password: password(session),
-            read_only: read_only.map(|_| false),
-        };
-        self.effects.establish(client, session, timeout_ms, |out| {
-            write_frame(out, &response)
-        });
     }
 
     fn requests(
@@ -321,221 +487,127 @@ impl Core {
         client: ClientId,
         requests: Vec<ClientRequest>,
     ) {
-        let Some(session) = self.clients.get(&client).and_then(|client| client.session) else {
+        let Some(state) = self.clients.get(&client) else {
+            return;
+        };
+        let Some(session) = state.session else {
             return;
         };
         let paths = requests.iter().filter_map(|request| request.work.path());
         database.tree.warm(paths);
         for request in requests {
-            // A session that is closing gets no more answers; its end closes the connection.
-            if !self.tracker.touch(session, None, now.monotonic_ms) {
+            if !self.hear(now, database, session) {
                 return;
             }
-            if request.work.is_write() {
-                self.write(now, database, client, session, request);
-            } else if self.client(client).lane.is_empty() {
-                self.answer(database, client, session, &request);
-            } else {
-                self.client(client).lane.push_read(request);
+            if request.work.closes_session() && self.is_local(session) {
+                return self.close_local(database, client, session, request);
+            }
+            match self.stage {
+                Stage::Leading(_) if request.work.is_write() => {
+                    self.write(now, database, client, session, request);
+                }
+                Stage::Learning(_) if request.work.goes_to_leader() => {
+                    self.forward(now, database, client, session, request);
+                }
+                Stage::ReadOnly(_) if request.work.goes_to_leader() => {
+                    let request = request.refused(ErrorCode::NotReadOnly);
+                    self.answer_in_turn(database, client, session, request);
+                }
+                Stage::Idle | Stage::Leading(_) | Stage::Learning(_) | Stage::ReadOnly(_) => {
+                    self.answer_in_turn(database, client, session, request);
+                }
             }
         }
     }
 
-    fn write(
+    /// Answers what does not go through the log, behind this client's writes before it.
+    pub(crate) fn answer_in_turn(
         &mut self,
-        now: Now,
-        database: &Database,
+        database: &mut Database,
         client: ClientId,
         session: SessionId,
         request: ClientRequest,
     ) {
-        let ClientRequest {
-            xid,
-            op,
-            work,
-            ids,
-            received,
-            size: _,
-        } = request;
-        let answers = Answers {
-            op,
-            xid,
-            received,
-            write: true,
-        };
-        let origin = Some(Origin::Request { client, answers });
-        let zxid = match work {
-            Work::Request(Request::CloseSession) => {
-                self.tracker.begin_close(session);
-                self.close_session(now, database, session, xid.0, origin)
-            }
-            Work::Request(request) => {
-                self.propose(now, database, session, xid.0, &ids, origin, |prep, cx| {
-                    prepare(prep, cx, request)
-                })
-            }
-            Work::Undecodable(error) | Work::Refused(Refusal { error, .. }) => {
-                self.propose(now, database, session, xid.0, &ids, origin, |_, _| {
-                    Err(error)
-                })
-            }
-        };
-        self.client(client).lane.push_write(zxid);
-    }
-
-    fn close_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        cxid: i32,
-        origin: Option<Origin>,
-    ) -> Zxid {
-        self.propose(now, database, session, cxid, &[], origin, |prep, cx| {
-            Ok(prep.close_session(cx))
-        })
-    }
-
-    /// Makes the next transaction and hands it to the quorum. A request that fails is a
-    /// transaction too, so that its answer keeps its place.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "these are the parts of a transaction"
-    )]
-    fn propose(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        cxid: i32,
-        ids: &[Id],
-        origin: Option<Origin>,
-        make: impl FnOnce(&mut Prep, Context<'_>) -> Result<Txn, ErrorCode>,
-    ) -> Zxid {
-        let zxid = self.next_zxid();
-        let time = now.wall_ms;
-        let cx = Context {
-            tree: &database.tree,
-            zxid,
-            time,
-            session,
-            ids,
-        };
-        self.prep.begin();
-        let txn = make(&mut self.prep, cx)
-            .unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() }));
-        let header = TxnHeader {
-            client_id: session,
-            cxid,
-            zxid,
-            time,
-            op: txn.op(),
-        };
-        self.hand_over(header, txn, origin);
-        zxid
-    }
-
-    fn hand_over(&mut self, header: TxnHeader, txn: Txn, origin: Option<Origin>) {
-        let mut record = self.record(header, txn);
-        // A Java server writes such a record, and fails to read it back at its next start.
-        if self.payload.len() > self.settings.max_record {
-            tracing::warn!(
-                session = %header.client_id,
-                zxid = %header.zxid,
-                "refusing a request whose transaction would take {} bytes",
-                self.payload.len(),
-            );
-            self.prep.roll_back();
-            let err = ErrorCode::MarshallingError.code();
-            record = self.record(header, Txn::Error(ErrorTxn { err }));
-        }
-        self.broadcast.handle(ox_zab::Input::Propose(header.zxid));
-        while let Some(output) = self.broadcast.poll_output() {
-            match output {
-                ox_zab::Output::Append(zxid) => {
-                    self.effects.append(zxid, &self.payload);
-                }
-                ox_zab::Output::Commit(zxid) => panic!("{zxid} commits before it is flushed"),
-            }
-        }
-        self.payload.shrink_to(Self::KEPT_CAPACITY);
-        self.outstanding.push_back(Outstanding { record, origin });
-    }
-
-    /// The record of a transaction, encoded into `payload`.
-    fn record(&mut self, header: TxnHeader, txn: Txn) -> TxnRecord {
-        let digest = match txn {
-            Txn::Error(_) => None,
-            _ => self.prep.digest(),
-        };
-        let op = txn.op();
-        let header = TxnHeader { op, ..header };
-        let record = TxnRecord {
-            header,
-            txn,
-            digest,
-        };
-        self.payload.clear();
-        record.encode(&mut self.payload);
-        record
-    }
-
-    fn next_zxid(&self) -> Zxid {
-        self.broadcast
-            .next_zxid()
-            .expect("there are epochs for ages")
-    }
-
-    fn flushed(&mut self, database: &mut Database, zxid: Zxid) {
-        let flushed = self
-            .outstanding
-            .iter()
-            .take_while(|proposal| proposal.record.header.zxid <= zxid);
-        database
-            .tree
-            .warm(flushed.filter_map(|proposal| proposal.record.txn.path()));
-        self.broadcast.handle(ox_zab::Input::Flushed(zxid));
-        while let Some(output) = self.broadcast.poll_output() {
-            match output {
-                ox_zab::Output::Commit(zxid) => self.commit(database, zxid),
-                ox_zab::Output::Append(zxid) => panic!("{zxid} was not proposed"),
-            }
+        if self.client(client).lane.is_empty() {
+            self.answer(database, client, session, &request);
+        } else {
+            self.client(client).lane.push_read(request);
         }
     }
 
     /// Applies a transaction: events first, then the answer, then the reads that waited for it.
-    fn commit(&mut self, database: &mut Database, zxid: Zxid) {
-        let Outstanding { record, origin } = self.outstanding.pop_front().expect("it was proposed");
+    fn commit(&mut self, now: Now, database: &mut Database, zxid: Zxid) {
+        let Pending { record, origin } = self.pending.pop_front().expect("it is in the log");
         assert_eq!(record.header.zxid, zxid, "commit order");
         let outcome = self.apply(database, &record);
+        self.keep_sessions(database, &record);
         let session = record.header.client_id;
-        match &record.txn {
-            Txn::CreateSession(txn) => {
-                database.sessions.insert(session, txn.timeout_ms);
-            }
-            Txn::CloseSession(_) => {
-                database.sessions.remove(&session);
-                self.tracker.remove(session);
-            }
-            _ => {}
-        }
+        let origin = match &mut self.stage {
+            Stage::Idle | Stage::ReadOnly(_) => None,
+            Stage::Leading(_) => origin,
+            Stage::Learning(learning) => learning.take_origin(&record),
+        };
         match origin {
             Some(Origin::Connect { client, read_only }) => {
                 self.connected(client, &record, read_only);
             }
-            Some(Origin::Request { client, answers }) => {
-                self.client(client).lane.committed(zxid);
-                self.effects.answer(client, answers, |out| {
-                    reply::outcome(out, answers.xid, zxid, &record.txn, &outcome);
-                });
+            Some(Origin::Request {
+                client,
+                answers,
+                error,
+            }) => {
+                self.client(client).lane.committed();
+                if has_moved(&outcome) {
+                    // The session lives elsewhere by now: this connection knows nothing of it.
+                    self.effects.close(client);
+                } else {
+                    self.effects
+                        .answer(client, answers, |out| match (&record.txn, error) {
+                            (Txn::Error(_), Some(error)) => {
+                                reply::header(out, answers.xid, zxid, error);
+                            }
+                            (txn, _) => reply::outcome(out, answers.xid, zxid, txn, &outcome),
+                        });
+                }
                 self.answer_waiting(database, client);
             }
-            None => {}
+            Some(Origin::Upgrade) | None => {}
         }
         if matches!(record.txn, Txn::CloseSession(_))
             && let Some(client) = self.attached.remove(&session)
         {
             self.effects.close(client);
+        }
+        self.after_commit(now, zxid);
+    }
+
+    /// A committed transaction behind a state that was sent whole.
+    fn apply_behind_state(&mut self, database: &mut Database, record: &TxnRecord) {
+        if record.header.zxid <= database.tree.last_zxid() {
+            return;
+        }
+        self.apply(database, record);
+        self.keep_sessions(database, record);
+    }
+
+    fn keep_sessions(&mut self, database: &mut Database, record: &TxnRecord) {
+        let session = record.header.client_id;
+        match &record.txn {
+            Txn::CreateSession(txn) => {
+                database.sessions.insert(session, txn.timeout_ms);
+                if let Stage::Learning(learning) = &mut self.stage {
+                    learning.opened(session, txn.timeout_ms);
+                }
+            }
+            Txn::CloseSession(_) => {
+                database.sessions.remove(&session);
+                match &mut self.stage {
+                    Stage::Idle | Stage::ReadOnly(_) => {}
+                    Stage::Leading(leading) => leading.closed(session),
+                    Stage::Learning(learning) => learning.closed(session),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -549,7 +621,10 @@ impl Core {
             ..
         } = database;
         let Self {
-            effects, settings, ..
+            effects,
+            settings,
+            stage,
+            ..
         } = self;
         let outcome = tree.apply(&record.header, &record.txn, &mut |change| {
             let trigger = match change.kind {
@@ -570,8 +645,14 @@ impl Core {
                 }
             });
         });
-        self.prep.applied(zxid);
         digests.note(zxid, tree.digest());
+        let prepared_here = match stage {
+            Stage::Leading(leading) => {
+                leading.prep.applied(zxid);
+                true
+            }
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => false,
+        };
         if let Some(digest) = &record.digest
             && digest.tree_digest != tree.digest()
         {
@@ -582,26 +663,15 @@ impl Core {
                 tree.digest(),
             );
             debug_assert!(
-                false,
+                !prepared_here,
                 "the digest prepared is the digest applied: {record:?}"
             );
         }
         outcome
     }
 
-    /// A session has been created for a connection, which may have ended meanwhile.
-    fn connected(&mut self, client: ClientId, record: &TxnRecord, read_only: Option<bool>) {
-        let session = record.header.client_id;
-        self.client(client).connecting = false;
-        if self.client(client).gone {
-            self.release_if_done(client);
-        } else if let Txn::CreateSession(txn) = &record.txn {
-            self.establish(client, session, txn.timeout_ms, read_only);
-        }
-    }
-
     /// Answers the reads that stood behind a write, up to the next one.
-    fn answer_waiting(&mut self, database: &mut Database, client: ClientId) {
+    pub(crate) fn answer_waiting(&mut self, database: &mut Database, client: ClientId) {
         while let Some(request) = self.client(client).lane.pop_read() {
             let state = self.client(client);
             if let (false, Some(session)) = (state.gone, state.session) {
@@ -611,7 +681,7 @@ impl Core {
         self.release_if_done(client);
     }
 
-    fn answer(
+    pub(crate) fn answer(
         &mut self,
         database: &mut Database,
         client: ClientId,
@@ -623,15 +693,7 @@ impl Core {
             session,
             auth: &self.settings.auth,
         };
-        let ClientRequest {
-            op, xid, received, ..
-        } = *request;
-        let answers = Answers {
-            op,
-            xid,
-            received,
-            write: false,
-        };
+        let answers = answers_to(request);
         self.effects.answer(client, answers, |out| {
             database.answer_and_watch(reader, request, out);
         });
@@ -640,121 +702,46 @@ impl Core {
         }
     }
 
-    fn disconnected(&mut self, database: &mut Database, client: ClientId) {
-        let Some(state) = self.clients.get_mut(&client) else {
-            self.effects.release(client);
-            return;
+    fn timeout(&mut self, now: Now, database: &mut Database, delivered: bool) {
+        if self.peer.poll_timeout() <= now.monotonic_ms {
+            let input = ox_zab::Input::Timeout { delivered };
+            self.peer.handle(now.monotonic_ms, input);
+        }
+        self.expire_local(now);
+        if let Stage::Leading(_) = &self.stage {
+            self.expire(now, database);
+            self.reap(now, database);
+        }
+        self.watch_election(now);
+        self.serve_reads_if_due(now, database);
+    }
+
+    /// Hands a record that stands in `payload` to the quorum and to our own log.
+    pub(crate) fn broadcast(&mut self, now: Now, record: TxnRecord, origin: Option<Origin>) {
+        let zxid = record.header.zxid;
+        let shared = match self.peer.is_alone() {
+            // Nobody else is sent it.
+            true => Bytes::new(),
+            false => Bytes::copy_from_slice(&self.payload),
         };
-        state.gone = true;
-        if let Some(session) = state.session
-            && self.attached.get(&session) == Some(&client)
-        {
-            self.attached.remove(&session);
-        }
-        database.watches.remove_client(client);
-        database.identities.remove(&client);
-        self.release_if_done(client);
-    }
-
-    fn release_if_done(&mut self, client: ClientId) {
-        let state = self.client(client);
-        if state.gone && !state.connecting && state.lane.is_empty() {
-            self.clients.remove(&client);
-            self.effects.release(client);
-        }
-    }
-
-    fn timeout(&mut self, now: Now, database: &Database) {
-        for session in self.tracker.expire(now.monotonic_ms) {
-            let timeout_ms = self.tracker.timeout(session).unwrap_or_default();
-            tracing::info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
-            self.close_session(now, database, session, 0, None);
-        }
-        while let Some(path) = self
-            .reaper
-            .poll(now.monotonic_ms, now.wall_ms, &database.tree)
-        {
-            self.collect(now, database, &path);
-        }
-    }
-
-    /// Deletes what the reaper found, if it is still to go.
-    fn collect(&mut self, now: Now, database: &Database, path: &str) {
-        let zxid = self.next_zxid();
-        let (session, time) = (SessionId::NONE, now.wall_ms);
-        let cx = Context {
-            tree: &database.tree,
-            zxid,
-            time,
-            session,
-            ids: &[],
-        };
-        self.prep.begin();
-        if let Some(txn) = self.prep.delete_container(cx, path) {
-            tracing::info!("Attempting to delete candidate container: {path}");
-            let header = TxnHeader {
-                client_id: session,
-                cxid: 0,
-                zxid,
-                time,
-                op: txn.op(),
-            };
-            self.hand_over(header, txn, None);
-        }
-    }
-
-    fn client(&mut self, client: ClientId) -> &mut Client {
-        self.clients
-            .get_mut(&client)
-            .expect("a connection is known until its release")
+        self.peer.propose(now.monotonic_ms, zxid, shared);
+        self.effects.append(zxid, &self.payload);
+        self.payload.shrink_to(Self::KEPT_CAPACITY);
+        self.pending.push_back(Pending { record, origin });
     }
 }
 
-fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, ErrorCode> {
-    match request {
-        Request::Create(create) => prep.create(cx, create),
-        Request::Delete(request) => prep.delete(cx, request),
-        Request::SetData(request) => prep.set_data(cx, request),
-        Request::SetAcl(request) => prep.set_acl(cx, request),
-        Request::Multi(ops) => Ok(prep.multi(cx, ops)),
-        Request::Reconfig(_) => Err(prep.reconfig()),
-        Request::CloseSession => Ok(prep.close_session(cx)),
-        Request::Exists(_)
-        | Request::GetData(_)
-        | Request::GetAcl(_)
-        | Request::GetChildren(_)
-        | Request::GetChildren2(_)
-        | Request::GetAllChildrenNumber(_)
-        | Request::GetEphemerals(_)
-        | Request::MultiRead(_)
-        | Request::Sync(_)
-        | Request::Ping
-        | Request::CheckWatches(_)
-        | Request::RemoveWatches(_)
-        | Request::SetWatches(_)
-        | Request::AddWatch(_)
-        | Request::WhoAmI => unreachable!("not a write: {request:?}"),
-    }
+/// Whether a request, or a part of it, has failed because its session lives elsewhere.
+fn has_moved(outcome: &Outcome) -> bool {
+    outcome.error == ErrorCode::SessionMoved || outcome.subs.iter().any(has_moved)
 }
 
-fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
-    let start = start_frame(out);
-    response.encode(out);
-    end_frame(out, start);
-}
-
-/// Ids go on from the clock, and never back into those that are in use.
-fn first_session(settings: &Settings, database: &Database, now: Now) -> SessionId {
-    let start = first_session_id(settings.server, now.wall_ms);
-    let same_server = |id: &SessionId| id.0 >> 56 == start.0 >> 56;
-    let newest = database.sessions.keys().copied().filter(same_server).max();
-    newest.map_or(start, |newest| start.max(following(newest)))
-}
-
-/// The next session id; the owner of all containers is no session.
-fn following(session: SessionId) -> SessionId {
-    match session.0.wrapping_add(1) {
-        i64::MIN => SessionId(i64::MIN + 1),
-        next => SessionId(next),
+/// What goes back with the answer to a request.
+pub(crate) fn answers_to(request: &ClientRequest) -> Answers {
+    Answers {
+        op: request.op,
+        xid: request.xid,
+        received: request.received,
+        write: request.work.is_write(),
     }
 }

@@ -9,6 +9,8 @@ use ox_proto::{Id, SessionId, Zxid};
 use ox_session::{ClientId, Watches};
 use ox_tree::DataTree;
 
+use crate::state::State;
+
 /// The state that reads are answered from and that committed transactions change.
 pub struct Database {
     /// The znodes.
@@ -19,6 +21,9 @@ pub struct Database {
     pub watches: Watches,
     /// The digests that the tree has had.
     pub digests: DigestLog,
+    /// How often another state has taken the place of this one. Whoever reads the tree piece by
+    /// piece must begin anew when it changes.
+    pub generation: u64,
     /// Who the connections are.
     pub(crate) identities: HashMap<ClientId, Arc<[Id]>, FixedState>,
 }
@@ -52,19 +57,23 @@ impl DigestLog {
 
 impl Database {
     /// A database of what was found on disk.
-    pub fn new(
-        tree: DataTree,
-        sessions: BTreeMap<SessionId, i32>,
-        digests: DigestLog,
-        hash_seed: u64,
-    ) -> Self {
+    pub fn new(state: State, hash_seed: u64) -> Self {
         Self {
-            tree,
-            sessions,
+            tree: state.tree,
+            sessions: state.sessions,
             watches: Watches::new(hash_seed),
-            digests,
+            digests: state.digests,
+            generation: 0,
             identities: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
         }
+    }
+
+    /// Puts another state in place of znodes and sessions.
+    pub(crate) fn replace(&mut self, state: State) {
+        self.tree = state.tree;
+        self.sessions = state.sessions;
+        self.digests = state.digests;
+        self.generation += 1;
     }
 
     /// Says who a connection that the core knows is: by these identities events are let through

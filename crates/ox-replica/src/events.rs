@@ -9,8 +9,12 @@ use std::ops::Range;
 
 use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
 use ox_session::ClientId;
+use ox_zab::LinkId;
 
+use crate::database::Database;
+use crate::mode::Mode;
 use crate::reply;
+use crate::state::StateImage;
 
 /// What the core wants done. The bytes are the core's until the next call.
 #[derive(Debug)]
@@ -52,6 +56,24 @@ pub enum Output<'a> {
         /// The connection.
         client: ClientId,
     },
+    /// Something for the other members, or for the disk besides the log.
+    Peer(ox_zab::Output),
+    /// Send a learner the whole state.
+    State {
+        /// The learner.
+        link: LinkId,
+        /// The first part, or all of it.
+        begin: Vec<u8>,
+        /// What is to be read of the rest, if there is one.
+        image: StateImage,
+    },
+    /// What this server is to clients from now on.
+    Mode {
+        /// `None` while it serves none.
+        mode: Option<Mode>,
+        /// The epoch of the leader; 0 without one.
+        epoch: u32,
+    },
 }
 
 /// The request to which frames are the answer.
@@ -89,6 +111,16 @@ enum Step {
     },
     Release {
         client: ClientId,
+    },
+    Peer(ox_zab::Output),
+    State {
+        link: LinkId,
+        begin: Vec<u8>,
+        image: Box<StateImage>,
+    },
+    Mode {
+        mode: Option<Mode>,
+        epoch: u32,
     },
 }
 
@@ -140,6 +172,13 @@ impl Effects {
             },
             Step::Close { client } => Output::Close { client },
             Step::Release { client } => Output::Release { client },
+            Step::Peer(output) => Output::Peer(output),
+            Step::State { link, begin, image } => Output::State {
+                link,
+                begin,
+                image: *image,
+            },
+            Step::Mode { mode, epoch } => Output::Mode { mode, epoch },
         })
     }
 
@@ -216,6 +255,21 @@ impl Effects {
 
     pub(crate) fn release(&mut self, client: ClientId) {
         self.steps.push_back(Step::Release { client });
+    }
+
+    /// Begins to send a learner the whole state, as it is at this moment.
+    pub(crate) fn state(&mut self, link: LinkId, database: &Database) {
+        let mut begin = Vec::new();
+        let image = Box::new(StateImage::begin(database, &mut begin));
+        self.steps.push_back(Step::State { link, begin, image });
+    }
+
+    pub(crate) fn peer(&mut self, output: ox_zab::Output) {
+        self.steps.push_back(Step::Peer(output));
+    }
+
+    pub(crate) fn mode(&mut self, mode: Option<Mode>, epoch: u32) {
+        self.steps.push_back(Step::Mode { mode, epoch });
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {

@@ -6,8 +6,6 @@
 
 use std::collections::VecDeque;
 
-use ox_proto::Zxid;
-
 use crate::request::ClientRequest;
 
 /// Requests of one client that wait, in the order they came.
@@ -18,8 +16,8 @@ pub(crate) struct Lane {
 
 #[derive(Debug)]
 enum Waiting {
-    /// For the commit of its transaction.
-    Write(Zxid),
+    /// For its transaction, or on a learner for the leader's answer to a sync.
+    Write,
     /// For the write before it.
     Read(ClientRequest),
 }
@@ -30,9 +28,9 @@ impl Lane {
         self.waiting.is_empty()
     }
 
-    /// Remembers a write that has been proposed.
-    pub(crate) fn push_write(&mut self, zxid: Zxid) {
-        self.waiting.push_back(Waiting::Write(zxid));
+    /// Remembers a write that is on its way.
+    pub(crate) fn push_write(&mut self) {
+        self.waiting.push_back(Waiting::Write);
     }
 
     /// Keeps a read behind the writes before it.
@@ -41,11 +39,11 @@ impl Lane {
         self.waiting.push_back(Waiting::Read(request));
     }
 
-    /// The write at the front has been applied.
-    pub(crate) fn committed(&mut self, zxid: Zxid) {
+    /// The write at the front has come through.
+    pub(crate) fn committed(&mut self) {
         match self.waiting.pop_front() {
-            Some(Waiting::Write(first)) if first == zxid => {}
-            other => panic!("commit order: {zxid} while {other:?} is first"),
+            Some(Waiting::Write) => {}
+            other => panic!("a write has come through while {other:?} is first"),
         }
     }
 
@@ -56,7 +54,12 @@ impl Lane {
             .pop_front_if(|first| matches!(first, Waiting::Read(_)))
         {
             Some(Waiting::Read(request)) => Some(request),
-            Some(Waiting::Write(_)) | None => None,
+            Some(Waiting::Write) | None => None,
         }
+    }
+
+    /// Nothing that waits will come through.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
     }
 }

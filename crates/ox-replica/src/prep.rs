@@ -28,6 +28,7 @@ pub(crate) struct Prep {
     auth: AuthSettings,
     options: TreeOptions,
     enforce_quota: bool,
+    close_session_lists: bool,
     reconfig_enabled: bool,
     max_record: usize,
     reaper: ReaperSettings,
@@ -47,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) time: i64,
     pub(crate) session: SessionId,
     pub(crate) ids: &'a [Id],
+    /// Whether the session may own ephemerals.
+    pub(crate) ephemerals: Result<(), ErrorCode>,
 }
 
 impl Prep {
@@ -60,6 +63,7 @@ impl Prep {
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
+            close_session_lists: settings.close_session_lists,
             reconfig_enabled: settings.reconfig_enabled,
             max_record: settings.max_record,
             reaper: settings.reaper,
@@ -95,6 +99,9 @@ impl Prep {
     /// Makes a znode of any kind.
     pub(crate) fn create(&mut self, cx: Context<'_>, create: Create) -> Result<Txn, ErrorCode> {
         let mode = self.create_mode(&create)?;
+        if mode.is_ephemeral() {
+            cx.ephemerals?;
+        }
         if !path::passes_quick_check(&create.path) {
             return Err(ErrorCode::BadArguments);
         }
@@ -268,7 +275,12 @@ impl Prep {
         Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
     }
 
-    fn check(&mut self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+    /// Compares a version.
+    pub(crate) fn check(
+        &mut self,
+        cx: Context<'_>,
+        request: CheckVersionRequest,
+    ) -> Result<Txn, ErrorCode> {
         let CheckVersionRequest { path, version } = request;
         check_path(&path)?;
         let node = self.permitted(cx, &path, Acl::READ)?;
@@ -327,8 +339,9 @@ impl Prep {
         // record stops a Java server at its next start.
         let listed: usize = paths.iter().map(|path| 4 + path.len()).sum();
         let fits = listed.saturating_add(Self::AROUND_PATHS) <= self.max_record;
+        let listed = if fits { paths } else { Vec::new() };
         Txn::CloseSession(CloseSessionTxn {
-            paths_to_delete: Some(if fits { paths } else { Vec::new() }),
+            paths_to_delete: self.close_session_lists.then_some(listed),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ox_proto::{ErrorCode, Id, OpCode, Request, Xid};
 
 /// A request, with what must be remembered until it is answered.
@@ -19,6 +20,8 @@ pub struct ClientRequest {
     pub received: i64,
     /// Length of its packet in bytes.
     pub size: usize,
+    /// The record behind the header, where it may have to be forwarded to a leader.
+    pub body: Option<Bytes>,
 }
 
 /// What a packet comes to.
@@ -44,6 +47,21 @@ pub struct Refusal {
     pub close: bool,
 }
 
+impl ClientRequest {
+    /// The same request, to be answered with an error when its turn comes.
+    pub(crate) fn refused(self, error: ErrorCode) -> Self {
+        let refusal = Refusal {
+            error,
+            zxid: None,
+            close: false,
+        };
+        Self {
+            work: Work::Refused(refusal),
+            ..self
+        }
+    }
+}
+
 impl Work {
     /// The znode that it is about; `None` where there is none, or more than one.
     pub fn path(&self) -> Option<&str> {
@@ -56,19 +74,20 @@ impl Work {
     /// True for what goes through the log, and so waits for a commit.
     pub fn is_write(&self) -> bool {
         match self {
-            Self::Request(request) => matches!(
-                request,
-                Request::Create(_)
-                    | Request::Delete(_)
-                    | Request::SetData(_)
-                    | Request::SetAcl(_)
-                    | Request::Multi(_)
-                    | Request::Reconfig(_)
-                    | Request::CloseSession
-            ),
+            Self::Request(request) => is_write(request),
             Self::Undecodable(_) => true,
             Self::Refused(_) => false,
         }
+    }
+
+    /// True for the last request of a session.
+    pub(crate) fn closes_session(&self) -> bool {
+        matches!(self, Self::Request(Request::CloseSession))
+    }
+
+    /// True for what a learner cannot answer by itself.
+    pub fn goes_to_leader(&self) -> bool {
+        matches!(self, Self::Request(Request::Sync(_))) || self.is_write()
     }
 
     /// True for reads that leave or take watches, and so need the database whole.
@@ -85,4 +104,18 @@ impl Work {
             Self::Undecodable(_) | Self::Refused(_) => false,
         }
     }
+}
+
+/// True for requests that become transactions.
+pub(crate) fn is_write(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Create(_)
+            | Request::Delete(_)
+            | Request::SetData(_)
+            | Request::SetAcl(_)
+            | Request::Multi(_)
+            | Request::Reconfig(_)
+            | Request::CloseSession
+    )
 }

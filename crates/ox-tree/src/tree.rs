@@ -448,6 +448,15 @@ impl DataTree {
         self.renew_digest(id);
     }
 
+    /// Says at `/zookeeper/config` who belongs to the ensemble. This is no transaction: each
+    /// server does it for itself, at a time of its own (storage.md 10.1).
+    pub fn set_config(&mut self, text: &str, version: Zxid, time: i64) {
+        // Only an image that some other server has made can lack it.
+        if let Some(id) = self.resolve(path::CONFIG) {
+            self.set_data(id, Some(text.as_bytes()), -1, version, time);
+        }
+    }
+
     /// Notes that everything up to `zxid` is applied.
     pub(crate) fn advance(&mut self, zxid: Zxid) {
         self.last_zxid = self.last_zxid.max(zxid);

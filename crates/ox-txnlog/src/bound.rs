@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::format::checksum;
+use crate::format::{checksum, sync_dir};
 
 /// Java takes neither logs nor snapshots from a file of this name.
 const NAME: &str = "oxkeeper.synced";
@@ -50,6 +50,22 @@ impl SyncedBound {
             offset: fields.next()?.parse().ok()?,
             first_checksum: u32::from_str_radix(fields.next()?, 16).ok()?,
         })
+    }
+
+    /// Makes this the note of a folder, or deletes it, durably. No log may be writing its own.
+    pub(crate) fn replace(dir: &Path, bound: Option<&Self>) -> io::Result<()> {
+        match bound {
+            Some(bound) => {
+                let mut file = BoundFile::open(dir)?;
+                file.note(bound)?;
+                file.sync()?;
+            }
+            None => match fs::remove_file(dir.join(NAME)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
+        }
+        sync_dir(dir)
     }
 
     /// What was last noted in a folder; `None` if nothing was, or it cannot be read.
@@ -116,8 +132,14 @@ mod tests {
         file.note(&bound("log.200000011", 77_777)).unwrap();
         file.note(&bound("log.1", 20)).unwrap();
         file.sync().unwrap();
-        let read = SyncedBound::read(dir.path()).unwrap();
-        assert_eq!(read, Some(bound("log.1", 20)));
+        let read = || SyncedBound::read(dir.path()).unwrap();
+        assert_eq!(read(), Some(bound("log.1", 20)));
+        SyncedBound::replace(dir.path(), Some(&bound("log.f", 16))).unwrap();
+        assert_eq!(read(), Some(bound("log.f", 16)));
+        for _ in 0..2 {
+            SyncedBound::replace(dir.path(), None).unwrap();
+            assert_eq!(read(), None);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, IoFailure};
 use crate::format::{list, sync_dir};
-use crate::{segment, snapshot};
+use crate::{epoch, segment, snapshot};
 
 /// The generation of the format; part of every path.
 const VERSION: &str = "version-2";
@@ -92,7 +92,8 @@ impl DataDirs {
         Ok(dirs)
     }
 
-    /// Takes the folders for this server, and clears away what a killed one was writing.
+    /// Takes the folders for this server, clears away what a killed one was writing, and completes
+    /// the install of a snapshot from a leader that it was at.
     pub fn lock(&self) -> Result<DirLock, DirError> {
         let mut files = Vec::new();
         for dir in self.each() {
@@ -113,6 +114,7 @@ impl DataDirs {
         for dir in self.each() {
             remove_temporary(dir).doing("remove temporary files in", dir)?;
         }
+        snapshot::complete_install(self)?;
         Ok(DirLock { _files: files })
     }
 
@@ -168,7 +170,7 @@ fn find_prefix(dir: &Path, prefix: &str) -> io::Result<Option<PathBuf>> {
 }
 
 fn remove_temporary(dir: &Path) -> io::Result<()> {
-    let prefixes = [segment::TEMPORARY, snapshot::TEMPORARY];
+    let prefixes = [segment::TEMPORARY, snapshot::TEMPORARY, epoch::TEMPORARY];
     for (path, ()) in list(dir, |name| starts_with(name, &prefixes).then_some(()))? {
         fs::remove_file(path)?;
     }

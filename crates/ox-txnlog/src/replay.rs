@@ -19,10 +19,11 @@ use ox_jute::{DecodeError, Decoder};
 use ox_proto::{OpCode, TxnRecord, Zxid};
 
 use crate::bound::SyncedBound;
-use crate::error::{Doing, IoFailure};
+use crate::error::Doing;
 use crate::format::{HEADER_LENGTH, MAX_BATCH, logs, sync_dir};
 use crate::reader::{Damage, LogReader};
 use crate::scan::{find_last_record, find_nonzero};
+use crate::step::Step;
 use crate::{CallerError, DataDirs};
 
 pub use error::{Evidence, ReplayError, ReplayWarning};
@@ -68,6 +69,43 @@ pub fn replay(
     options: &ReplayOptions,
     each: &mut EachRecord<'_>,
 ) -> Result<Replay, ReplayError> {
+    let each: &mut EachPlace<'_> = &mut |_, payload, record| each(payload, record);
+    Ok(survey(dirs, after, options, each)?.replay)
+}
+
+/// Where a record stands.
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) offset: u64,
+}
+
+/// Takes a record and its place.
+pub(crate) type EachPlace<'a> =
+    dyn FnMut(&Place<'_>, &[u8], TxnRecord) -> Result<(), CallerError> + 'a;
+
+/// What was read, and of which files.
+pub(crate) struct Survey {
+    pub(crate) replay: Replay,
+    /// Oldest first.
+    pub(crate) logs: Vec<SurveyedLog>,
+}
+
+/// A log that was read.
+pub(crate) struct SurveyedLog {
+    pub(crate) path: PathBuf,
+    /// Its records end here.
+    pub(crate) end: u64,
+    /// Checksum of its first record; `None` if it is too short for one.
+    pub(crate) first_checksum: Option<u32>,
+}
+
+/// Does what [`replay`] does, and tells where things are.
+pub(crate) fn survey(
+    dirs: &DataDirs,
+    after: Zxid,
+    options: &ReplayOptions,
+    each: &mut EachPlace<'_>,
+) -> Result<Survey, ReplayError> {
     let dir = &dirs.log;
     let mut run = Run {
         options,
@@ -76,6 +114,7 @@ pub fn replay(
         last: after,
         last_payload: Vec::new(),
         unexplained: Vec::new(),
+        logs: Vec::new(),
         records: 0,
         warnings: Vec::new(),
     };
@@ -95,10 +134,13 @@ pub fn replay(
         run.judge(tail)?;
     }
     sync_dir(dir).doing("sync", dir)?;
-    Ok(Replay {
-        last: run.last,
-        records: run.records,
-        warnings: run.warnings,
+    Ok(Survey {
+        replay: Replay {
+            last: run.last,
+            records: run.records,
+            warnings: run.warnings,
+        },
+        logs: run.logs,
     })
 }
 
@@ -130,6 +172,7 @@ struct Run<'a> {
     last_payload: Vec<u8>,
     /// Ends of logs that no later record has explained yet.
     unexplained: Vec<Tail>,
+    logs: Vec<SurveyedLog>,
     records: u64,
     warnings: Vec<ReplayWarning>,
 }
@@ -167,7 +210,7 @@ impl Run<'_> {
         &mut self,
         path: PathBuf,
         newest: bool,
-        each: &mut EachRecord<'_>,
+        each: &mut EachPlace<'_>,
     ) -> Result<(), ReplayError> {
         let opened = LogReader::open(path.clone(), self.options.max_record)?;
         let mut reader = opened.map_err(|found| ReplayError::NotALog { path, found })?;
@@ -181,6 +224,12 @@ impl Run<'_> {
             };
         }
         reader.sync()?;
+        let stored = reader.first_checksum.map(u32::try_from);
+        self.logs.push(SurveyedLog {
+            path: reader.path.clone(),
+            end: offset,
+            first_checksum: stored.and_then(Result::ok),
+        });
         let damage = damage.unwrap_or(Damage::End);
         let synced = self.synced(&reader);
         if damage.stops_java() && !(newest && synced.is_some()) {
@@ -217,7 +266,7 @@ impl Run<'_> {
         reader: &LogReader,
         offset: u64,
         zxid: Zxid,
-        each: &mut EachRecord<'_>,
+        each: &mut EachPlace<'_>,
     ) -> Result<Option<Damage>, ReplayError> {
         if zxid <= self.after {
             return Ok(None);
@@ -262,7 +311,11 @@ impl Run<'_> {
         }
         // It goes on where they ended: what follows there is left over from an older crash.
         self.unexplained.clear();
-        each(&reader.payload, record).map_err(|source| ReplayError::Apply {
+        let place = Place {
+            path: &reader.path,
+            offset,
+        };
+        each(&place, &reader.payload, record).map_err(|source| ReplayError::Apply {
             path: path(),
             offset,
             zxid,
@@ -308,7 +361,9 @@ impl Run<'_> {
         }
         if tail.damage.stops_java() {
             // Neither Java nor we would get past it once another log follows.
-            cut(path, tail.offset)?;
+            let path = path.clone();
+            let length = tail.offset;
+            Step::Cut { path, length }.perform()?;
         }
         self.warnings.push(ReplayWarning::TornTail {
             path: tail.path,
@@ -317,12 +372,6 @@ impl Run<'_> {
         });
         Ok(())
     }
-}
-
-fn cut(path: &Path, offset: u64) -> Result<(), IoFailure> {
-    let file = File::options().write(true).open(path).doing("open", path)?;
-    file.set_len(offset).doing("cut", path)?;
-    file.sync_all().doing("sync", path)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use crate::error::{Doing, IoFailure};
 use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name, sync_dir};
 use crate::mapped::Window;
+use crate::reader::LogReader;
 use crate::zero_ahead::{AHEAD, DirectFile, STEP, ZeroAhead};
 
 const PAGE: u64 = ZERO_PAGE.len() as u64;
@@ -61,13 +62,16 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Begins the log that starts with the record `first`, with its first batch. On return the
-    /// file, its name and the batch are durable (if `options.sync`).
+    /// file, its name and the batch are durable (if `options.sync`). A file of that name is
+    /// replaced if it holds no record: then it is what a crash has left.
     pub(crate) fn create(
         dir: &Path,
         first: Zxid,
         batch: &[u8],
         options: SegmentOptions,
     ) -> Result<Self, IoFailure> {
+        let path = dir.join(log_name(first));
+        refuse_if_records(&path).doing("begin a log in place of", &path)?;
         let temporary = dir.join(format!("{TEMPORARY}{:x}", first.0));
         let file = File::options()
             .read(true)
@@ -92,7 +96,6 @@ impl Segment {
         segment.write(&header(LOG_MAGIC, 0))?;
         segment.write(batch)?;
         segment.sync()?;
-        let path = dir.join(log_name(first));
         fs::rename(&segment.path, &path).doing("rename", &segment.path)?;
         segment.path = path;
         if options.sync {
@@ -258,5 +261,18 @@ impl Segment {
         if let Some(zeros) = &self.zeros {
             zeros.wait_until_far_ahead();
         }
+    }
+}
+
+/// An error if a file holds a record.
+fn refuse_if_records(path: &Path) -> io::Result<()> {
+    match LogReader::open(path.to_path_buf(), usize::MAX) {
+        Ok(Ok(mut reader)) => match reader.next().map_err(|failure| failure.source)? {
+            Ok(zxid) => Err(io::Error::other(format!("it holds the record {zxid}"))),
+            Err(_) => Ok(()),
+        },
+        Ok(Err(_)) => Ok(()),
+        Err(failure) if failure.source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(failure) => Err(failure.source),
     }
 }

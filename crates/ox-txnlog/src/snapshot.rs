@@ -10,13 +10,14 @@
 //! Both sections behind the first seal may be missing in what others wrote; we write both. What is
 //! sealed is the stream before it is compressed. Source: storage.md 7.
 
+mod install;
 mod read;
 mod read_ahead;
 mod snappy;
 mod write;
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, list, logs, parse_hex, parse_snapshot_name};
 use crate::{CallerError, DataDirs};
 
+pub(crate) use install::complete_install;
+pub(crate) use read::read_tail;
 pub use read::{ImageSink, SnapshotDigest, SnapshotTail, load_snapshot, verify_snapshot};
 pub use write::SnapshotWriter;
 pub(crate) use write::TEMPORARY;
@@ -167,9 +170,25 @@ pub fn snapshots(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, SnapshotError> {
     Ok(found)
 }
 
+/// How many bytes the newest snapshot has on disk, by its name and a look at its end; `None` if
+/// there is none.
+pub fn newest_snapshot_size(dirs: &DataDirs) -> Result<Option<u64>, SnapshotError> {
+    let Some(newest) = snapshots(dirs)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let metadata = fs::metadata(&newest.path).doing("read", &newest.path)?;
+    Ok(Some(metadata.len()))
+}
+
 /// Every file named as a snapshot, newest first.
 pub(crate) fn by_name(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, IoFailure> {
     matching(&dirs.snap, parse_snapshot_name)
+}
+
+/// Snapshots that Java did not come to rename, newest first. Java loads them like any other, we
+/// where nothing else is left.
+pub(crate) fn unrenamed(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, IoFailure> {
+    matching(&dirs.snap, parse_unrenamed)
 }
 
 /// Reads the newest snapshot that is whole, each attempt into a new sink. `None` if there are
@@ -216,7 +235,7 @@ fn load_unrenamed<S: ImageSink>(
     dirs: &DataDirs,
     mut new_sink: impl FnMut() -> S,
 ) -> Result<Option<Loaded<S>>, SnapshotError> {
-    for file in matching(&dirs.snap, parse_unrenamed)? {
+    for file in unrenamed(dirs)? {
         let mut sink = new_sink();
         match load_snapshot(&file, &mut sink) {
             Ok(tail) => {

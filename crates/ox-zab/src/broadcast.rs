@@ -1,160 +1,234 @@
-//! Proposals in order, commits in order.
+//! Proposals in order, acknowledgements, commits in order.
 //!
-//! Invariant: a zxid is proposed once, right after the one before it or at the start of a newer
-//! epoch; it commits only after it is on stable storage, and only after all before it.
+//! Invariants: a zxid is proposed once, right after the one before it or at the start of a newer
+//! epoch; it commits only when every required quorum has acknowledged it, our own log holds it on
+//! stable storage, and all before it are committed. Java does not wait for the leader's own disk;
+//! we do, so that nothing is shown to a reader that our own log does not hold. Source:
+//! `Leader.propose`, `Leader.processAck`, `Leader.tryToCommit`; quorum.md 6.5.
 
 use std::collections::VecDeque;
 
-use ox_proto::Zxid;
+use ox_proto::{ServerId, Zxid};
 
-/// What can happen to a leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A prepared transaction, which carries [`Broadcast::next_zxid`].
-    Propose(Zxid),
-    /// Every log entry up to and including this zxid is on stable storage here.
-    Flushed(Zxid),
-}
+use crate::quorum::{Quorums, Tracker};
 
-/// What a leader wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Write this proposal to the log.
-    Append(Zxid),
-    /// A quorum holds this proposal: apply it.
-    Commit(Zxid),
+#[derive(Debug)]
+struct Proposal {
+    zxid: Zxid,
+    /// Our own vote is among them from the beginning; `flushed` says when it counts.
+    acks: Tracker,
+    /// When it was proposed, in monotonic milliseconds.
+    at: i64,
 }
 
 /// The broadcast phase of a leader.
 #[derive(Debug)]
-pub struct Broadcast {
-    /// The newest proposal, or the newest transaction of the history it started from.
+pub(crate) struct Broadcast {
+    own: ServerId,
+    quorums: Quorums,
+    /// The newest proposal, or the zxid that the first one follows.
     last_proposed: Zxid,
+    /// The newest entry of our own log that is on stable storage.
+    flushed: Zxid,
     /// Proposals not committed yet, oldest first.
-    outstanding: VecDeque<Zxid>,
-    outputs: VecDeque<Output>,
+    outstanding: VecDeque<Proposal>,
 }
 
 impl Broadcast {
-    /// Goes on after the history that ends in `last`.
-    pub fn new(last: Zxid) -> Self {
+    /// Goes on behind `last`, all of which is committed.
+    pub(crate) fn new(own: ServerId, quorums: Quorums, last: Zxid) -> Self {
         Self {
+            own,
+            quorums,
             last_proposed: last,
+            flushed: last,
             outstanding: VecDeque::new(),
-            outputs: VecDeque::new(),
         }
     }
 
-    /// The zxid that the next proposal must carry. A server alone is free to begin a new epoch
-    /// when the counter of this one is spent; `None` once there is no epoch left either.
-    pub fn next_zxid(&self) -> Option<Zxid> {
+    /// The newest proposal, or the zxid that the first one follows.
+    pub(crate) fn last_proposed(&self) -> Zxid {
         self.last_proposed
-            .next()
-            .or_else(|| self.last_proposed.next_epoch())
     }
 
     /// How many proposals wait for their commit.
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
 
-    /// Takes one event in.
-    pub fn handle(&mut self, input: Input) {
-        match input {
-            Input::Propose(zxid) => self.propose(zxid),
-            Input::Flushed(zxid) => self.flushed(zxid),
-        }
-    }
-
-    /// The next effect, in order.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    fn propose(&mut self, zxid: Zxid) {
-        assert_eq!(
-            Some(zxid),
-            self.next_zxid(),
-            "proposal order after {}",
+    /// Adds a proposal that is on its way to our own log and to the learners.
+    ///
+    /// # Panics
+    /// If it does not follow the one before it.
+    pub(crate) fn propose(&mut self, zxid: Zxid, now: i64) {
+        assert!(
+            zxid.follows(self.last_proposed),
+            "proposal order: {zxid} after {}",
             self.last_proposed
         );
         self.last_proposed = zxid;
-        self.outstanding.push_back(zxid);
-        self.outputs.push_back(Output::Append(zxid));
+        let mut acks = self.quorums.tracker();
+        acks.add(self.own);
+        self.outstanding.push_back(Proposal {
+            zxid,
+            acks,
+            at: now,
+        });
     }
 
-    /// Our own log is the whole quorum, and its answer covers all before it.
-    fn flushed(&mut self, zxid: Zxid) {
-        while let Some(oldest) = self.outstanding.pop_front_if(|oldest| *oldest <= zxid) {
-            self.outputs.push_back(Output::Commit(oldest));
+    /// Everything up to `zxid` is on our own stable storage.
+    pub(crate) fn flushed(&mut self, zxid: Zxid) {
+        self.flushed = self.flushed.max(zxid);
+    }
+
+    /// Counts `server` for this one proposal: no ack is read as "and all before it". Whoever does
+    /// not vote does not count.
+    pub(crate) fn ack(&mut self, server: ServerId, zxid: Zxid) {
+        if let Some(proposal) = self.find(zxid) {
+            proposal.acks.add(server);
         }
+    }
+
+    /// Forgets what `server` has acknowledged behind `zxid`: it starts anew from there and
+    /// acknowledges again.
+    pub(crate) fn forget_acks(&mut self, server: ServerId, behind: Zxid) {
+        let first = self.outstanding.partition_point(|p| p.zxid <= behind);
+        for proposal in self.outstanding.range_mut(first..) {
+            proposal.acks.remove(server);
+        }
+    }
+
+    /// Takes out the oldest proposal if it is committed.
+    pub(crate) fn poll_commit(&mut self) -> Option<Zxid> {
+        let flushed = self.flushed;
+        let oldest = self
+            .outstanding
+            .pop_front_if(|oldest| oldest.zxid <= flushed && oldest.acks.has_all_quorums())?;
+        Some(oldest.zxid)
+    }
+
+    /// Since when the oldest proposal has waited for our own disk, if it does.
+    pub(crate) fn waits_for_disk_since(&self) -> Option<i64> {
+        let oldest = self.outstanding.front()?;
+        (self.flushed < oldest.zxid).then_some(oldest.at)
+    }
+
+    fn find(&mut self, zxid: Zxid) -> Option<&mut Proposal> {
+        let oldest = self.outstanding.front()?.zxid;
+        // Nearly always all are of one epoch, and so in a row.
+        let place = usize::try_from(zxid.0.checked_sub(oldest.0)?).ok()?;
+        if self.outstanding.get(place).is_none_or(|p| p.zxid != zxid) {
+            return self.outstanding.iter_mut().find(|p| p.zxid == zxid);
+        }
+        self.outstanding.get_mut(place)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::testing::voters;
 
+    enum Step {
+        Propose(u32),
+        Flushed(u32),
+        Ack(i64, u32),
+        Forget(i64, u32),
+    }
+    use Step::*;
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(1, counter)
+    }
+
+    /// Server 1 leads so many voters.
     #[track_caller]
-    fn check(last: Zxid, script: &[Input], outputs: &[Output]) {
-        let mut broadcast = Broadcast::new(last);
-        script.iter().for_each(|input| broadcast.handle(*input));
-        let seen: Vec<_> = std::iter::from_fn(|| broadcast.poll_output()).collect();
-        assert_eq!(seen, outputs);
-    }
-
-    fn propose(counter: u32) -> Input {
-        Input::Propose(Zxid::new(1, counter))
-    }
-
-    fn flushed(counter: u32) -> Input {
-        Input::Flushed(Zxid::new(1, counter))
-    }
-
-    fn append(counter: u32) -> Output {
-        Output::Append(Zxid::new(1, counter))
-    }
-
-    fn commit(counter: u32) -> Output {
-        Output::Commit(Zxid::new(1, counter))
+    fn check(count: i64, script: &[Step], commits: &[u32]) {
+        let quorums = Quorums::new([Arc::new(voters(count))]);
+        let mut broadcast = Broadcast::new(ServerId(1), quorums, zxid(0));
+        let mut seen = Vec::new();
+        for step in script {
+            match *step {
+                Propose(counter) => broadcast.propose(zxid(counter), 0),
+                Flushed(counter) => broadcast.flushed(zxid(counter)),
+                Ack(server, counter) => broadcast.ack(ServerId(server), zxid(counter)),
+                Forget(server, behind) => broadcast.forget_acks(ServerId(server), zxid(behind)),
+            }
+            seen.extend(std::iter::from_fn(|| broadcast.poll_commit()).map(Zxid::counter));
+        }
+        assert_eq!(seen, commits);
     }
 
     #[test]
-    fn nothing_commits_before_it_is_flushed() {
+    fn alone_a_flush_commits_all_before_it_in_order() {
+        check(1, &[Propose(1), Propose(2)], &[]);
         check(
-            Zxid::new(1, 0),
-            &[propose(1), propose(2)],
-            &[append(1), append(2)],
+            1,
+            &[Propose(1), Propose(2), Flushed(2), Flushed(2)],
+            &[1, 2],
         );
-        check(
-            Zxid::new(1, 0),
-            &[propose(1), propose(2), flushed(1), propose(3)],
-            &[append(1), append(2), commit(1), append(3)],
-        );
+        check(1, &[Propose(1), Propose(2), Flushed(1), Propose(3)], &[1]);
     }
 
     #[test]
-    fn one_flush_commits_all_before_it_in_order() {
-        check(
-            Zxid::new(1, 4),
-            &[propose(5), propose(6), flushed(6), flushed(6)],
-            &[append(5), append(6), commit(5), commit(6)],
-        );
+    fn own_flush_is_not_a_quorum_of_three() {
+        check(3, &[Propose(1), Flushed(1)], &[]);
+        check(3, &[Propose(1), Flushed(1), Ack(2, 1)], &[1]);
     }
 
     #[test]
-    fn a_spent_counter_goes_on_in_the_next_epoch() {
-        let broadcast = Broadcast::new(Zxid::new(1, 0xffff_fffe));
-        assert_eq!(broadcast.next_zxid(), Some(Zxid::new(2, 1)));
-        assert_eq!(
-            Broadcast::new(Zxid::new(u32::MAX, 0xffff_fffe)).next_zxid(),
-            None
+    fn a_quorum_of_others_waits_for_our_own_disk() {
+        check(3, &[Propose(1), Ack(2, 1), Ack(3, 1)], &[]);
+        check(3, &[Propose(1), Ack(2, 1), Ack(3, 1), Flushed(1)], &[1]);
+    }
+
+    #[test]
+    fn a_later_ack_waits_for_the_earlier() {
+        let begin = || vec![Propose(1), Propose(2), Flushed(2), Ack(3, 2)];
+        check(3, &begin(), &[]);
+        let mut whole = begin();
+        whole.push(Ack(3, 1));
+        check(3, &whole, &[1, 2]);
+    }
+
+    #[test]
+    fn who_does_not_vote_does_not_count() {
+        check(3, &[Propose(1), Flushed(1), Ack(9, 1)], &[]);
+    }
+
+    #[test]
+    fn acks_of_nothing_outstanding_are_ignored() {
+        check(
+            3,
+            &[Ack(2, 1), Propose(1), Flushed(1), Ack(2, 2), Ack(2, 0)],
+            &[],
         );
+        check(
+            3,
+            &[Propose(1), Flushed(1), Ack(2, 1), Ack(2, 1), Ack(3, 1)],
+            &[1],
+        );
+    }
+
+    /// A Java leader counts an ack whose record it has since told the learner to cut.
+    #[test]
+    fn acks_from_before_a_truncation_are_forgotten() {
+        let begin = [
+            Propose(1),
+            Propose(2),
+            Ack(2, 1),
+            Ack(2, 2),
+            Forget(2, 1),
+            Flushed(2),
+        ];
+        check(3, &begin, &[1]);
     }
 
     #[test]
     #[should_panic(expected = "proposal order")]
     fn a_gap_is_our_own_bug() {
-        check(Zxid::new(1, 0), &[propose(2)], &[]);
+        check(1, &[Propose(2)], &[]);
     }
 }

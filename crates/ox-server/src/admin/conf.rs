@@ -2,7 +2,10 @@
 //!
 //! Source: operations.md 3.2 and 3.4.
 
+use std::collections::BTreeSet;
 use std::{fmt::Display, path::PathBuf, time::Duration};
+
+use ox_proto::{EnsembleConfig, MemberRole, PeerAddress, ServerId};
 
 /// The sizes of the directories of snapshots and of logs, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +37,32 @@ pub struct ConfReport {
     pub max_session_timeout: Duration,
     /// How many connections may wait to be accepted, if it was given.
     pub backlog: Option<u32>,
+    /// What it is in its ensemble; `None` for a server alone.
+    pub member: Option<MemberReport>,
+}
+
+/// What a server is in its ensemble.
+#[derive(Clone, Debug)]
+pub struct MemberReport {
+    /// Its number.
+    pub id: ServerId,
+    /// How long a learner may take to begin, in ticks.
+    pub init_limit: u32,
+    /// How long a learner may be silent, in ticks.
+    pub sync_limit: u32,
+    /// Its own addresses.
+    pub addresses: Vec<PeerAddress>,
+    /// Whether it votes.
+    pub role: MemberRole,
+    /// All members; `None` as long as it serves reads without a quorum.
+    pub membership: Option<EnsembleConfig>,
 }
 
 /// The answer to `conf`.
 pub fn conf(report: &ConfReport) -> String {
     const NONE: &dyn Display = &-1;
     let mut out = String::new();
-    let mut line = |key, value: &dyn Display| out += &format!("{key}={value}\n");
+    let mut line = |key: &str, value: &dyn Display| out += &format!("{key}={value}\n");
     line(
         "clientPort",
         report.client_port.as_ref().map_or(NONE, |port| port),
@@ -58,9 +80,47 @@ pub fn conf(report: &ConfReport) -> String {
         "clientPortListenBacklog",
         report.backlog.as_ref().map_or(NONE, |backlog| backlog),
     );
-    // Of a server that is alone.
-    line("serverId", &0);
+    match &report.member {
+        None => line("serverId", &0),
+        Some(member) => conf_of_member(member, &mut line),
+    }
+    if let Some(members) = report
+        .member
+        .as_ref()
+        .and_then(|own| own.membership.as_ref())
+    {
+        out += &format!("membership: \n{members}");
+    }
     out
+}
+
+fn conf_of_member(member: &MemberReport, line: &mut impl FnMut(&str, &dyn Display)) {
+    line("serverId", &member.id.0);
+    line("initLimit", &member.init_limit);
+    line("syncLimit", &member.sync_limit);
+    line("electionAlg", &3);
+    let addresses = member.addresses.iter();
+    line(
+        "electionPort",
+        &ports(addresses.clone().map(|address| address.election_port)),
+    );
+    line(
+        "quorumPort",
+        &ports(addresses.map(|address| address.quorum_port)),
+    );
+    // Java's ordinals.
+    let peer_type = match member.role {
+        MemberRole::Participant => 0,
+        MemberRole::Observer => 1,
+    };
+    line("peerType", &peer_type);
+}
+
+/// Each port once, however many addresses have it.
+fn ports(ports: impl Iterator<Item = u16>) -> String {
+    let ports: BTreeSet<u16> = ports.collect();
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    ports.join("|")
 }
 
 /// The answer to `dirs`.

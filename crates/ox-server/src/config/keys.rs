@@ -11,8 +11,10 @@ use super::reader::{Place, Reader, Setting};
 /// What becomes of a key that nothing reads.
 #[derive(Clone, Copy)]
 enum Standing {
-    /// Only servers of an ensemble use it, in Java too: nothing to say.
-    Ensemble,
+    /// Only servers of an ensemble use it, in Java too. In an ensemble here it has no effect.
+    Ensemble(&'static str),
+    /// Names or groups a member; these lines are read all together.
+    Members,
     /// The feature is to come; the key has no effect so far.
     NotYet(&'static str),
     /// Tunes what does not exist here.
@@ -21,7 +23,7 @@ enum Standing {
     Guards(&'static str),
 }
 
-use Standing::{Ensemble, Guards, Meaningless, NotYet};
+use Standing::{Ensemble, Guards, Meaningless, Members, NotYet};
 
 const TLS: Standing = Guards("TLS is not supported yet");
 const SASL: Standing = Guards("SASL is not supported yet");
@@ -42,15 +44,16 @@ const CACHES: Standing = Meaningless("there is no response cache here");
 const PATH_STATS: Standing = NotYet("path statistics are not kept yet");
 const KERBEROS: Standing = NotYet("there is no SASL yet");
 
+const THREADS_OF_LINKS: Standing = Ensemble("links between servers have no such threads here");
+const REACHABILITY: Standing = Ensemble("all addresses of a server are tried at once");
+const NODELAY: Standing = Ensemble("links between servers never delay what is small");
+const PROCESSORS: Standing = Ensemble("there are no such processors here");
+const TRACKER: Standing = Ensemble("messages between servers are not kept");
+
 /// Consumed by Java's parser, numbers.
 const FILE_INTS: &[(&str, Standing)] = &[
     ("secureClientPort", TLS),
-    ("initLimit", Ensemble),
-    ("syncLimit", Ensemble),
-    ("connectToLearnerMasterLimit", Ensemble),
-    ("observerMasterPort", Ensemble),
-    ("quorum.cnxn.threads.size", Ensemble),
-    ("multiAddress.reachabilityCheckTimeoutMs", Ensemble),
+    ("quorum.cnxn.threads.size", THREADS_OF_LINKS),
     ("jvm.pause.sleep.time.ms", PAUSES),
     ("jvm.pause.warn-threshold.ms", PAUSES),
     ("jvm.pause.info-threshold.ms", PAUSES),
@@ -64,11 +67,6 @@ const FILE_BOOLEANS: &[(&str, Standing)] = &[
     ("quorum.auth.enableSasl", QUORUM_AUTH),
     ("quorum.auth.learnerRequireSasl", QUORUM_AUTH),
     ("quorum.auth.serverRequireSasl", QUORUM_AUTH),
-    ("localSessionsEnabled", Ensemble),
-    ("localSessionsUpgradingEnabled", Ensemble),
-    ("quorumListenOnAllIPs", Ensemble),
-    ("syncEnabled", Ensemble),
-    ("multiAddress.reachabilityCheckEnabled", Ensemble),
     ("jvm.pause.monitor", PAUSES),
 ];
 
@@ -104,9 +102,8 @@ const OTHERS: &[(&str, Standing)] = &[
     ("metricsProvider.*", NotYet("metrics are not served yet")),
     ("jmx.*", Meaningless("there is no JMX here")),
     ("controllerPort", TEST_HOOK),
-    ("server.*", Ensemble),
-    ("group*", Ensemble),
-    ("db.autocreate", Ensemble),
+    ("server.*", Members),
+    ("group*", Members),
     (
         "closeSessionTxn.enabled",
         Meaningless("a closeSession always lists what it deletes"),
@@ -115,38 +112,31 @@ const OTHERS: &[(&str, Standing)] = &[
         "serializeLastProcessedZxid.enabled",
         Meaningless("snapshots always tell their last zxid"),
     ),
-    ("weight*", Ensemble),
-    ("oraclePath", Ensemble),
-    ("leaderServes", Ensemble),
-    ("cnxTimeout", Ensemble),
-    ("quorumCnxnTimeoutMs", Ensemble),
-    ("electionPortBindRetry", Ensemble),
-    ("fastleader.minNotificationInterval", Ensemble),
-    ("fastleader.maxNotificationInterval", Ensemble),
-    ("leader.maxTimeToWaitForEpoch", Ensemble),
-    ("leader.maxConcurrentSnapSyncs", Ensemble),
-    ("leader.maxConcurrentDiffSyncs", Ensemble),
-    ("leader.ackLoggingFrequency", Ensemble),
-    ("leader.closeSocketAsync", Ensemble),
-    ("learner.closeSocketAsync", Ensemble),
-    ("learner.asyncSending", Ensemble),
-    ("leaderConnectDelayDuringRetryMs", Ensemble),
-    ("forceSnapshotSync", Ensemble),
-    ("observer.syncEnabled", Ensemble),
-    ("observer.reconnectDelayMs", Ensemble),
-    ("observer.election.DelayMs", Ensemble),
-    ("observerMaster.sizeLimit", Ensemble),
-    ("follower.skipLearnerRequestToNextProcessor", Ensemble),
+    ("weight*", Members),
+    ("multiAddress.reachabilityCheckEnabled", REACHABILITY),
+    ("multiAddress.reachabilityCheckTimeoutMs", REACHABILITY),
+    (
+        "oraclePath",
+        Ensemble("there is no oracle: of two voters none may fail"),
+    ),
+    (
+        "leader.ackLoggingFrequency",
+        Ensemble("the time of acks is not sampled"),
+    ),
+    ("leader.closeSocketAsync", THREADS_OF_LINKS),
+    ("learner.closeSocketAsync", THREADS_OF_LINKS),
+    ("learner.asyncSending", THREADS_OF_LINKS),
+    ("follower.skipLearnerRequestToNextProcessor", PROCESSORS),
     (
         "forward_learner_requests_to_commit_processor_disabled",
-        Ensemble,
+        PROCESSORS,
     ),
-    ("messageTracker.Enabled", Ensemble),
-    ("messageTracker.BufferSize", Ensemble),
-    ("tcpKeepAlive", Ensemble),
-    ("commitLogCount", Ensemble),
-    ("snapshotSizeFactor", Ensemble),
-    ("enableEagerACLCheck", Ensemble),
+    ("messageTracker.Enabled", TRACKER),
+    ("messageTracker.BufferSize", TRACKER),
+    (
+        "enableEagerACLCheck",
+        Ensemble("ACLs are checked where a request becomes a transaction"),
+    ),
     (
         "flushDelay",
         Meaningless("the log is synced as soon as the disk is free"),
@@ -228,11 +218,11 @@ const OTHERS: &[(&str, Standing)] = &[
 /// Read as `-D` without prefix only, like the flags components ask for.
 const FLAGS: &[(&str, Standing)] = &[
     ("java.security.auth.login.config", LOGIN),
-    ("leader.nodelay", Ensemble),
-    ("follower.nodelay", Ensemble),
-    ("leader.closeSocketAsync", Ensemble),
-    ("learner.closeSocketAsync", Ensemble),
-    ("learner.asyncSending", Ensemble),
+    ("leader.nodelay", NODELAY),
+    ("follower.nodelay", NODELAY),
+    ("leader.closeSocketAsync", THREADS_OF_LINKS),
+    ("learner.closeSocketAsync", THREADS_OF_LINKS),
+    ("learner.asyncSending", THREADS_OF_LINKS),
 ];
 
 /// Names the manual prints that are no keys, and the key that works.
@@ -354,10 +344,12 @@ fn as_flag(reader: &mut Reader, name: &str, setting: &Setting) {
     }
     let text = match name.strip_prefix("zookeeper.") {
         Some(key) => {
-            if let Some(standing) = row(&[OTHERS], key) {
+            let known = reader.known.get(key);
+            let standing = row(&[OTHERS], key).filter(|_| known != Some(&Place::Property));
+            if let Some(standing) = standing {
                 return say(reader, origin, name, &setting.value, standing);
             }
-            match reader.known.get(key) {
+            match known {
                 Some(Place::Property) => return,
                 Some(Place::File) => format!(
                     "no effect as a flag; it works only in the file: {key}={}",
@@ -378,9 +370,12 @@ fn as_flag(reader: &mut Reader, name: &str, setting: &Setting) {
 fn say(reader: &mut Reader, origin: Origin, key: &str, value: &str, standing: Standing) {
     let off = value.is_empty() || value.eq_ignore_ascii_case("false");
     match standing {
-        Ensemble => {}
+        Members => {}
+        Ensemble(_) if !reader.in_ensemble => {}
         NotYet(_) | Guards(_) if off => {}
-        NotYet(why) | Meaningless(why) => reader.warn(origin, key, format!("no effect: {why}")),
+        NotYet(why) | Meaningless(why) | Ensemble(why) => {
+            reader.warn(origin, key, format!("no effect: {why}"))
+        }
         Guards(why) => {
             let reason = format!("{why}, and the server would be less guarded without it");
             reader.problem(origin, key, reason, "no such line, or false");

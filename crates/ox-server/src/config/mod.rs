@@ -9,16 +9,20 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 mod ensemble;
+mod file;
 mod flags;
 mod keys;
 mod problem;
-mod properties;
 mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use ensemble::{
+    ElectionSettings, Ensemble, LeaderSettings, LearnerSettings, MemberSettings, ObserverMaster,
+    Ticks,
+};
 pub use flags::Flag;
 pub use ox_replica::DigestAlgorithm;
 pub use problem::{ConfigErrors, Origin, Problem, Warning};
@@ -42,7 +46,7 @@ pub struct ListenConfig {
 }
 
 /// Everything the server is told when it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The port for clients. Without one the server runs, as Java's does, but serves nobody.
     pub client: Option<ListenConfig>,
@@ -50,6 +54,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `dataLogDir`: transaction logs are in its `version-2`. The same as `data_dir` if not given.
     pub data_log_dir: PathBuf,
+    /// The ensemble this server belongs to; `None` for a server alone.
+    pub ensemble: Option<Ensemble>,
     /// Session timeouts.
     pub sessions: SessionSettings,
     /// The transaction log.
@@ -66,7 +72,7 @@ pub struct Config {
     pub containers: ContainerSettings,
     /// What clients may take of the server.
     pub limits: LimitSettings,
-    /// `reconfigEnabled`: reconfig is refused for another reason. A server alone has no members.
+    /// `reconfigEnabled`: reconfig is refused for another reason.
     pub reconfig_enabled: bool,
     /// Which four-letter words are answered.
     pub four_letter_words: FourLetterWords,
@@ -185,6 +191,7 @@ impl Config {
             client: basics.client,
             data_log_dir: basics.data_log_dir,
             data_dir: basics.data_dir,
+            ensemble: basics.ensemble,
             sessions: basics.sessions,
             log: LogSettings::read(reader),
             snapshots: SnapshotSettings::read(reader),
@@ -205,6 +212,7 @@ struct Basics {
     client: Option<ListenConfig>,
     data_dir: PathBuf,
     data_log_dir: PathBuf,
+    ensemble: Option<Ensemble>,
     sessions: SessionSettings,
     /// Overrides what `maxClientCnxns` says, or does not say.
     max_client_connections: Option<u32>,
@@ -220,6 +228,7 @@ impl Basics {
             }),
             data_dir: PathBuf::from(Config::DATA_DIR),
             data_log_dir: PathBuf::from(Config::DATA_DIR),
+            ensemble: None,
             sessions: SessionSettings::of_tick(Config::TICK_MS_WITHOUT_FILE),
             max_client_connections: None,
         }
@@ -291,67 +300,24 @@ impl Basics {
             PathBuf::new()
         });
         let data_log_dir = directory(reader, "dataLogDir").unwrap_or_else(|| data_dir.clone());
-        let endpoint = ensemble::read(reader, &data_dir);
+        let sessions = SessionSettings::read(reader);
+        let (endpoint, ensemble) = ensemble::read(reader, &data_dir, sessions.tick);
         Self {
             client: listen(reader, endpoint),
             data_dir,
             data_log_dir,
-            sessions: SessionSettings::read(reader),
+            ensemble,
+            sessions,
             max_client_connections: None,
         }
     }
 }
 
 fn read_file(path: &Path, flags: BTreeMap<String, Setting>) -> Reader {
-    let whole = Origin::File(path.to_owned());
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let mut reader = Reader::new(whole.clone(), BTreeMap::new(), flags);
-            let reason = format!("Error processing {}: {error}", path.display());
-            reader.problem(whole, "", reason, "a file that can be read");
-            return reader;
-        }
-    };
-    let parsed = properties::parse(&bytes);
-    let mut file: BTreeMap<String, Setting> = BTreeMap::new();
-    let mut repeated = Vec::new();
-    for properties::Entry { line, key, value } in parsed.entries {
-        let origin = Origin::Line(path.to_owned(), line);
-        if let Some(earlier) = file.insert(
-            key.clone(),
-            Setting {
-                value,
-                origin: origin.clone(),
-            },
-        ) {
-            repeated.push((origin, key, earlier.origin));
-        }
-    }
-    let mut reader = Reader::new(whole, file, flags);
-    for (origin, key, earlier) in repeated {
-        reader.warn(
-            origin,
-            &key,
-            format!("given before in {earlier}, this one counts"),
-        );
-    }
-    for line in parsed.malformed {
-        let origin = Origin::Line(path.to_owned(), line);
-        reader.problem(
-            origin,
-            "",
-            "Malformed \\uxxxx encoding.",
-            "four hex digits after \\u",
-        );
-    }
-    if let Some(line) = parsed.utf8_line {
-        let origin = Origin::Line(path.to_owned(), line);
-        reader.warn(
-            origin,
-            "",
-            "read as UTF-8; Java reads ISO-8859-1, write \\uXXXX for both",
-        );
+    let mut reader = Reader::new(Origin::File(path.to_owned()), BTreeMap::new(), flags);
+    let origin = reader.whole.clone();
+    if let Some(settings) = file::read(&mut reader, path, origin, "") {
+        reader.set_file(settings);
     }
     reader
 }
@@ -369,7 +335,7 @@ fn directory(reader: &mut Reader, key: &'static str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The client port of the file, or of the only server line.
+/// The client port of the file, or of this server's own line.
 fn listen(reader: &mut Reader, endpoint: Option<ClientEndpoint>) -> Option<ListenConfig> {
     let backlog = reader.int(
         "clientPortListenBacklog",
@@ -414,8 +380,7 @@ fn listen(reader: &mut Reader, endpoint: Option<ClientEndpoint>) -> Option<Liste
     let static_address = host
         .and_then(|setting| resolve(reader, "clientPortAddress", &setting.value, setting.origin));
     let Some(ClientEndpoint {
-        host,
-        port: line_port,
+        address,
         origin,
         key,
         id,
@@ -427,10 +392,8 @@ fn listen(reader: &mut Reader, endpoint: Option<ClientEndpoint>) -> Option<Liste
             backlog,
         });
     };
-    let line_address = match host {
-        Some(host) => resolve(reader, &key, &host, origin.clone()).flatten(),
-        None => None,
-    };
+    let line_port = address.port;
+    let line_address = resolve(reader, &key, &address.host, origin.clone()).flatten();
     if let Some(port) = port {
         let address = static_address.flatten();
         let differs = port != line_port || (address.is_some() && address != line_address);
@@ -442,8 +405,9 @@ fn listen(reader: &mut Reader, endpoint: Option<ClientEndpoint>) -> Option<Liste
                 )
             };
             let reason = format!(
-                "client address for this server (id = {id}) in static config file is {} is \
+                "client address for this server (id = {}) in static config file is {} is \
                  different from client address found in dynamic file: {}",
+                id.0,
                 text(address, port),
                 text(line_address, line_port)
             );

@@ -32,6 +32,8 @@ pub(super) struct Reader {
     flags: BTreeMap<String, Setting>,
     /// Stands for a key that is not there.
     pub(super) whole: Origin,
+    /// Whether the settings are those of an ensemble's member.
+    pub(super) in_ensemble: bool,
     /// Every key that was asked for.
     pub(super) known: BTreeMap<&'static str, Place>,
     pub(super) problems: Vec<Problem>,
@@ -49,10 +51,16 @@ impl Reader {
             file,
             flags,
             whole,
+            in_ensemble: false,
             known,
             problems: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Gives the reader the settings of its file.
+    pub(super) fn set_file(&mut self, settings: BTreeMap<String, Setting>) {
+        self.file = settings;
     }
 
     pub(super) fn file(&self) -> &BTreeMap<String, Setting> {
@@ -172,6 +180,16 @@ impl Reader {
             );
             false
         })
+    }
+
+    /// A boolean that the parser takes from the file, and others from the property map.
+    pub(super) fn boolean_or_property(&mut self, key: &'static str, default: bool) -> bool {
+        if !self.file.contains_key(key) {
+            return self.property_boolean(key, default);
+        }
+        let found = self.boolean(key, default);
+        self.known.insert(key, Place::Property);
+        found
     }
 
     /// Whether `key` is exactly `word`.

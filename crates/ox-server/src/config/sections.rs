@@ -8,6 +8,7 @@ use std::time::Duration;
 use ox_replica::DigestAlgorithm;
 
 use super::reader::{Place, Reader, Setting};
+use super::value::millis;
 
 /// Session timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -446,10 +447,6 @@ impl FourLetterWords {
         }
         Self::Only(words)
     }
-}
-
-fn millis(ms: i32) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn count(number: i32) -> usize {

@@ -1,5 +1,7 @@
 //! How ZooKeeper reads a value's text (operations.md 1.1): Java's own number and boolean parsers.
 
+use std::time::Duration;
+
 /// `Integer.parseInt`: a sign and decimal digits, 32 bits, nothing else.
 pub(super) fn int(text: &str) -> Option<i32> {
     text.parse().ok()
@@ -35,6 +37,11 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
         _ if text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
+}
+
+/// A time in milliseconds; a negative one is none.
+pub(super) fn millis(ms: impl Into<i64>) -> Duration {
+    Duration::from_millis(u64::try_from(ms.into()).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ const LONGEST_RECORD: usize = 256 << 20;
 /// What stands behind an image is some tens of bytes; more than this is not looked at.
 const LONGEST_TAIL: u64 = 64 << 10;
 
+/// Bytes of the section with a digest, from version 2 on, and of that with the last zxid.
+const DIGEST: usize = 20 + SEAL_LENGTH;
+const LAST_ZXID: usize = 8 + SEAL_LENGTH;
+
 /// The digest section before version 2 holds a text.
 const FIRST_NUMERIC_DIGEST: i32 = 2;
 
@@ -137,18 +141,44 @@ pub fn load_snapshot(
 /// Checks that a snapshot is what was written, without taking it in: its last seal is over
 /// everything before it. Fails, too, if something follows that seal.
 pub fn verify_snapshot(file: &SnapshotFile) -> Result<(), SnapshotError> {
+    read_tail(file).map(drop)
+}
+
+/// Does what [`verify_snapshot`] does, and reads what stands behind the image. Where the image
+/// ends is told by the seal behind it, so the sections must be among those that we know.
+pub(crate) fn read_tail(file: &SnapshotFile) -> Result<SnapshotTail, SnapshotError> {
+    const LONGEST: usize = SEAL_LENGTH + DIGEST + LAST_ZXID;
+    const KNOWN: [usize; 4] = [
+        LONGEST,
+        SEAL_LENGTH + DIGEST,
+        SEAL_LENGTH + LAST_ZXID,
+        SEAL_LENGTH,
+    ];
+
     let mut stream = Stream::open(file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
     while stream.read(CHUNK, &mut window)? > 0 {
-        let passed = window.len().saturating_sub(SEAL_LENGTH);
+        let passed = window.len().saturating_sub(LONGEST);
         content.pass(&window[..passed]);
         window.drain(..passed);
     }
-    content.seal(&mut window.as_slice())
+    let mut sealed = content.tail(&[]);
+    for length in KNOWN {
+        if let Some(image) = window.len().checked_sub(length) {
+            let mut content = content.clone();
+            content.pass(&window[..image]);
+            sealed = content.tail(&window[image..]);
+            if sealed.is_ok() {
+                break;
+            }
+        }
+    }
+    sealed
 }
 
 /// What was read and checked of a snapshot so far.
+#[derive(Clone)]
 struct Content<'a> {
     path: &'a Path,
     offset: u64,
@@ -216,7 +246,6 @@ impl<'a> Content<'a> {
     /// Reads what follows the image. Which sections there are is not written anywhere: the number
     /// of bytes left tells.
     fn tail(&mut self, rest: &[u8]) -> Result<SnapshotTail, SnapshotError> {
-        const LAST_ZXID: usize = 8 + SEAL_LENGTH;
         let rest = &mut &*rest;
         let mut tail = SnapshotTail::default();
         self.seal(rest)?;

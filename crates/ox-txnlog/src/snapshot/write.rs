@@ -10,10 +10,11 @@ use simd_adler32::Adler32;
 
 use super::read::SnapshotDigest;
 use super::snappy::SnappyWriter;
-use super::{SEAL_TEXT, SnapshotError, SnapshotFile, by_name};
+use super::{SEAL_TEXT, SnapshotError, SnapshotFile, by_name, install};
 use crate::DataDirs;
 use crate::error::{Doing, IoFailure};
-use crate::format::{Compression, SNAPSHOT_MAGIC, header, snapshot_name, sync_dir};
+use crate::format::{Compression, SNAPSHOT_MAGIC, header, snapshot_name};
+use crate::step::Step;
 
 /// Begins the names of snapshots that are not whole yet; Java does not take them for snapshots.
 pub(crate) const TEMPORARY: &str = "tmp.snapshot.";
@@ -70,11 +71,48 @@ impl SnapshotWriter {
     /// it. `digest_zxid` is the last transaction applied when `digest`, of the whole tree, was
     /// taken. Other spellings of the same snapshot are deleted.
     pub fn finish(
-        mut self,
+        self,
         digest_zxid: Zxid,
         digest: i64,
         last_zxid: Zxid,
     ) -> Result<SnapshotFile, SnapshotError> {
+        let closed = self.close(digest_zxid, digest, last_zxid)?;
+        let rename = Step::Rename {
+            from: closed.temporary.0.clone(),
+            to: closed.target.path.clone(),
+        };
+        rename.perform()?;
+        remove_other_spellings(&closed.dirs, &closed.target)?;
+        Ok(closed.target)
+    }
+
+    /// Ends a snapshot that was received from a leader, as [`SnapshotWriter::finish`] does, and
+    /// puts it in the place of everything that was in the folders: every log and every other
+    /// snapshot is deleted. After a crash the next [`DataDirs::lock`] finds the folders as they
+    /// were or completes this.
+    ///
+    /// Nothing else may be at work in the folders: no log that is not closed, no other snapshot
+    /// being written, no purge. After an error only a restart finds out which history is there.
+    pub fn install(
+        self,
+        digest_zxid: Zxid,
+        digest: i64,
+        last_zxid: Zxid,
+    ) -> Result<SnapshotFile, SnapshotError> {
+        let closed = self.close(digest_zxid, digest, last_zxid)?;
+        for step in closed.steps()? {
+            step.perform()?;
+        }
+        Ok(closed.target)
+    }
+
+    /// Writes what stands behind the image, and makes the file durable.
+    pub(super) fn close(
+        mut self,
+        digest_zxid: Zxid,
+        digest: i64,
+        last_zxid: Zxid,
+    ) -> Result<Closed, SnapshotError> {
         self.seal()?;
         self.write(&digest_zxid.0.to_be_bytes())?;
         self.write(&SnapshotDigest::VERSION.to_be_bytes())?;
@@ -83,13 +121,14 @@ impl SnapshotWriter {
         self.write(&last_zxid.0.to_be_bytes())?;
         self.seal()?;
 
-        let (temporary, target) = (&self.temporary.0, &self.target);
+        let temporary = &self.temporary.0;
         let file = self.output.finish().doing("write", temporary)?;
         file.sync_all().doing("sync", temporary)?;
-        fs::rename(temporary, &target.path).doing("rename", temporary)?;
-        sync_dir(&self.dirs.snap).doing("sync", &self.dirs.snap)?;
-        remove_other_spellings(&self.dirs, target)?;
-        Ok(self.target)
+        Ok(Closed {
+            dirs: self.dirs,
+            target: self.target,
+            temporary: self.temporary,
+        })
     }
 
     fn seal(&mut self) -> Result<(), SnapshotError> {
@@ -103,6 +142,21 @@ impl SnapshotDigest {
     /// The digests that we write.
     /// The only version that is written since 3.6.
     pub const VERSION: i32 = 2;
+}
+
+/// A snapshot that is complete and durable, but does not have its name yet.
+pub(super) struct Closed {
+    dirs: DataDirs,
+    target: SnapshotFile,
+    temporary: Temporary,
+}
+
+impl Closed {
+    /// What makes it all there is in the folders.
+    pub(super) fn steps(&self) -> Result<Vec<Step>, IoFailure> {
+        let target = &self.target;
+        install::steps(&self.dirs, &self.temporary.0, &target.path, target.zxid)
+    }
 }
 
 /// Of two snapshots of one zxid Java takes whichever the folder lists first.

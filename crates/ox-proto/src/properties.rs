@@ -1,4 +1,4 @@
-//! The file syntax of `zoo.cfg`: `java.util.Properties.load` (operations.md 1.1).
+//! The syntax of configuration texts: `java.util.Properties.load` (operations.md 1.1).
 //!
 //! Invariant: every entry keeps the number of the line it starts on, so that a complaint can name
 //! it. Any bytes are accepted; only a malformed `\uXXXX` is an error.
@@ -13,24 +13,28 @@ use nom::{IResult, Parser};
 
 /// One `key=value` of a file, escapes resolved, both sides trimmed as ZooKeeper trims them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) line: usize,
-    pub(super) key: String,
-    pub(super) value: String,
+pub struct Entry {
+    /// The line it starts on, from 1.
+    pub line: usize,
+    /// Empty if the line begins with its separator.
+    pub key: String,
+    /// Empty if nothing follows the key.
+    pub value: String,
 }
 
 /// A file's entries in order of appearance, duplicates included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Properties {
-    pub(super) entries: Vec<Entry>,
+pub struct Properties {
+    /// Later ones win over earlier ones of the same key; that is the caller's to do.
+    pub entries: Vec<Entry>,
     /// Lines with a `\u` that four hex digits do not follow; Java refuses the whole file.
-    pub(super) malformed: Vec<usize>,
+    pub malformed: Vec<usize>,
     /// First line with a character outside ASCII, when the file is UTF-8. Java reads Latin-1.
-    pub(super) utf8_line: Option<usize>,
+    pub utf8_line: Option<usize>,
 }
 
 /// Reads a whole file. Bytes that are not UTF-8 are read as ISO-8859-1, as Java reads all of them.
-pub(super) fn parse(bytes: &[u8]) -> Properties {
+pub fn parse(bytes: &[u8]) -> Properties {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let utf8_line = text.lines().position(|line| !line.is_ascii());
@@ -48,7 +52,8 @@ pub(super) fn parse(bytes: &[u8]) -> Properties {
     }
 }
 
-fn parse_text(text: &str) -> Properties {
+/// Reads a text.
+pub fn parse_text(text: &str) -> Properties {
     let mut properties = Properties::default();
     for (line, logical) in logical_lines(text) {
         match entry(&logical) {

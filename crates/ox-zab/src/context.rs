@@ -1,0 +1,68 @@
+//! What a role works with besides its own state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, Zxid};
+
+use crate::event::{DiskRequest, LinkId, Output};
+use crate::history::History;
+use crate::settings::ZabSettings;
+
+/// The epochs that are on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epochs {
+    /// The newest epoch that this server has promised to.
+    pub accepted: u32,
+    /// The epoch whose initial history this server holds; `None` on a server that must not vote
+    /// until it has been synchronized.
+    pub current: Option<u32>,
+}
+
+impl Epochs {
+    /// The last epoch whose zxids are not negative.
+    pub(crate) const LAST: u32 = 0x7fff_ffff;
+
+    /// The current epoch as packets and votes carry it; -1 is none.
+    pub(crate) fn current_code(self) -> i64 {
+        self.current.map_or(-1, i64::from)
+    }
+}
+
+/// The surroundings of one call.
+pub(crate) struct Context<'a> {
+    /// Monotonic milliseconds.
+    pub(crate) now: i64,
+    pub(crate) settings: &'a ZabSettings,
+    pub(crate) config: &'a Arc<EnsembleConfig>,
+    pub(crate) epochs: Epochs,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    pub(crate) wants_state: bool,
+    pub(crate) history: &'a mut History,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+    /// Requests that the disk has not answered.
+    pub(crate) disk_requests: &'a mut usize,
+}
+
+impl Context<'_> {
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn disk(&mut self, request: DiskRequest) {
+        *self.disk_requests += 1;
+        self.output(Output::Disk(request));
+    }
+
+    pub(crate) fn send(&mut self, link: LinkId, packet: QuorumPacket) {
+        self.output(Output::Send { link, packet });
+    }
+
+    pub(crate) fn send_bare(&mut self, link: LinkId, r#type: PacketType, zxid: Zxid) {
+        self.send(link, QuorumPacket::bare(r#type, zxid));
+    }
+
+    pub(crate) fn close(&mut self, link: LinkId) {
+        self.output(Output::Close { link });
+    }
+}

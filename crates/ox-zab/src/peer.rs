@@ -1,0 +1,701 @@
+//! A member of an ensemble: which role it has, and what outlives the roles.
+//!
+//! Invariants: a role begins only when everything that was handed to the disk is durable, so what
+//! a vote or an introduction says cannot be taken back by a power cut; a database that was half
+//! replaced is read anew before that (ZOOKEEPER-3642). What a role leaves in the log and has not
+//! committed stays part of the history (ZOOKEEPER-2845). Source: `QuorumPeer.java`; quorum.md 3.6
+//! and 3.7.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ox_proto::{
+    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ServerId, Zxid,
+};
+
+use crate::context::{Context, Epochs};
+use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
+use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
+use crate::history::History;
+use crate::leader::Leader;
+use crate::learner::{Learner, Leave};
+use crate::master_choice::MasterChoice;
+use crate::settings::ZabSettings;
+
+/// Connections that may wait until it is known whether we lead, and packets of each.
+const MAX_EARLY: usize = 32;
+const MAX_EARLY_PACKETS: usize = 4;
+
+/// What a member starts with.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// Whether this server is a participant or an observer.
+    pub role: MemberRole,
+    /// Who belongs to the ensemble.
+    pub config: Arc<EnsembleConfig>,
+    /// What the disk says.
+    pub epochs: Epochs,
+    /// How long elections wait for what.
+    pub timing: ElectionTiming,
+}
+
+/// One member.
+#[derive(Debug)]
+pub struct Peer {
+    settings: ZabSettings,
+    config: Arc<EnsembleConfig>,
+    role: MemberRole,
+    epochs: Epochs,
+    history: History,
+    election: Election,
+    state: State,
+    /// The election knows that the epoch of this role has begun.
+    is_established: bool,
+    /// Requests that the disk has not answered.
+    disk_requests: usize,
+    /// A state that was sent whole has taken the place of the database, and not that of the disk.
+    half_replaced: bool,
+    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    wants_state: bool,
+    /// Connections to our quorum port from before we knew whether we lead, with what they said.
+    early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    /// Whom it connects to as an observer.
+    masters: MasterChoice,
+    /// Before this time it does not elect, as an observer that has lost its leader.
+    look_at: Option<i64>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It is alone, and leads without anybody's consent.
+    Alone(Box<Leader>),
+    /// It elects as soon as the disk is done.
+    Waiting,
+    /// It elects.
+    Looking,
+    Leading(Box<Leader>),
+    Learning(Box<Learner>),
+}
+
+impl Peer {
+    /// A member of an ensemble whose log is `history`.
+    pub fn member(settings: ZabSettings, membership: Membership, history: History) -> Self {
+        let Membership {
+            role,
+            config,
+            epochs,
+            timing,
+        } = membership;
+        let election = Election::new(ElectionSettings {
+            server: settings.own,
+            role,
+            committed: Arc::clone(&config),
+            last_seen: Arc::clone(&config),
+            reconfig_enabled: false,
+            timing,
+        });
+        let masters = MasterChoice::new(&settings.observers, &config);
+        Self {
+            settings,
+            config,
+            role,
+            epochs,
+            history,
+            election,
+            state: State::Waiting,
+            is_established: false,
+            disk_requests: 0,
+            half_replaced: false,
+            wants_state: false,
+            early: BTreeMap::new(),
+            masters,
+            look_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A server that is alone, whose log ends at `last`: an ensemble of one without elections and
+    /// epochs.
+    pub fn alone(settings: ZabSettings, last: Zxid) -> Self {
+        let own = settings.own;
+        let itself = Member {
+            role: MemberRole::Participant,
+            addresses: Vec::new(),
+            client: None,
+        };
+        let config = EnsembleConfig {
+            members: [(own, itself)].into(),
+            ..EnsembleConfig::default()
+        };
+        let epochs = Epochs {
+            accepted: last.epoch(),
+            current: Some(last.epoch()),
+        };
+        let membership = Membership {
+            role: MemberRole::Participant,
+            config: Arc::new(config),
+            epochs,
+            timing: ElectionTiming::default(),
+        };
+        let mut peer = Self::member(settings, membership, History::new(last, 0));
+        peer.is_established = true;
+        let leader = Leader::alone(own, Arc::clone(&peer.config), last);
+        peer.state = State::Alone(Box::new(leader));
+        peer
+    }
+
+    /// Begins: a member elects, a server that is alone serves.
+    pub fn start(&mut self, now: i64) {
+        match self.state {
+            State::Alone(_) => self.outputs.push_back(Output::Serve {
+                role: crate::Role::Leading,
+                epoch: self.history.last().epoch(),
+            }),
+            _ => self.look_if_ready(now),
+        }
+    }
+
+    /// Takes one event in. `now` is in monotonic milliseconds.
+    pub fn handle(&mut self, now: i64, input: Input) {
+        match input {
+            Input::Notification { from, notification } => {
+                self.election.handle(now, from, &notification);
+                self.after_election(now);
+                if notification.state == Some(PeerState::Looking) {
+                    self.voter_looks(now, from, notification.election_epoch);
+                }
+            }
+            Input::Silenced { server } => {
+                self.election.closed(now, server);
+                self.after_election(now);
+                self.check_followers(now);
+            }
+            Input::Accepted { link } => self.accepted(now, link),
+            Input::AcceptedObserver { link } => self.accepted_observer(now, link),
+            Input::Dialed { server, link } => self.dialed(now, server, link),
+            Input::Closed { link } => self.closed(now, link),
+            Input::Received { link, packet } => self.received(now, link, packet),
+            Input::Replaced { link } => self.replaced(now, link),
+            Input::Flushed(zxid) => self.flushed(now, zxid),
+            Input::Done(done) => self.done(now, done),
+            Input::Found { link, found } => self.found(now, link, found),
+            Input::Timeout { delivered } => self.timeout(now, delivered),
+        }
+    }
+
+    /// The next effect, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due, in monotonic milliseconds.
+    pub fn poll_timeout(&self) -> i64 {
+        match &self.state {
+            State::Alone(_) => i64::MAX,
+            State::Waiting => self.look_at.unwrap_or(i64::MAX),
+            State::Learning(learner) => learner.poll_timeout(),
+            State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
+            State::Leading(leader) => leader.poll_timeout(),
+        }
+    }
+
+    /// Whether this server is an ensemble of one without elections and epochs.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.state, State::Alone(_))
+    }
+
+    /// Whether it elects, with all that it holds on the disk. Before that its database may be
+    /// another server's in part.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.state, State::Looking)
+    }
+
+    /// What this server is doing.
+    pub fn state(&self) -> PeerState {
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => PeerState::Leading,
+            State::Waiting | State::Looking => PeerState::Looking,
+            State::Learning(_) => match self.role {
+                MemberRole::Participant => PeerState::Following,
+                MemberRole::Observer => PeerState::Observing,
+            },
+        }
+    }
+
+    /// Whom this server follows, if anybody, or itself.
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => Some(self.settings.own),
+            State::Waiting | State::Looking => None,
+            State::Learning(learner) => Some(learner.leader()),
+        }
+    }
+
+    /// Who belongs to the ensemble.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
+    /// The epochs on stable storage.
+    pub fn epochs(&self) -> Epochs {
+        self.epochs
+    }
+
+    /// What the log holds.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The learners that serve clients: who, and whether it follows rather than observes.
+    pub fn learners(&self) -> Vec<(ServerId, bool)> {
+        match &self.state {
+            State::Leading(leader) => leader.learners().collect(),
+            State::Learning(learner) => match learner.observers() {
+                Some(observers) => observers.handlers().serving().collect(),
+                None => Vec::new(),
+            },
+            State::Alone(_) | State::Waiting | State::Looking => Vec::new(),
+        }
+    }
+
+    /// How many proposals wait for their commit.
+    pub fn outstanding(&self) -> usize {
+        match &self.state {
+            State::Alone(leader) | State::Leading(leader) => leader.outstanding(),
+            State::Learning(learner) => learner.outstanding(),
+            State::Waiting | State::Looking => 0,
+        }
+    }
+
+    /// The newest proposal of a leader.
+    pub fn last_proposed(&self) -> Zxid {
+        match &self.state {
+            State::Alone(leader) | State::Leading(leader) => leader.last_proposed(),
+            State::Waiting | State::Looking | State::Learning(_) => self.history.last(),
+        }
+    }
+
+    /// The zxid of the next proposal. `None` on who does not lead a quorum, and once the counter of
+    /// this epoch is spent; a server that is alone is free to go on in the next epoch.
+    pub fn next_zxid(&self) -> Option<Zxid> {
+        match &self.state {
+            State::Alone(leader) => leader
+                .next_zxid()
+                .or_else(|| leader.last_proposed().next_epoch()),
+            State::Leading(leader) => leader.next_zxid(),
+            State::Waiting | State::Looking | State::Learning(_) => None,
+        }
+    }
+
+    /// Broadcasts a transaction. The caller has it written to our own log.
+    ///
+    /// # Panics
+    /// If `zxid` is not the next.
+    pub fn propose(&mut self, now: i64, zxid: Zxid, payload: Bytes) {
+        assert_eq!(Some(zxid), self.next_zxid(), "it may not be proposed");
+        self.history.append(zxid, Bytes::clone(&payload));
+        self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
+    }
+
+    /// The counter of this epoch is spent: a new one must begin.
+    pub fn roll_over(&mut self, now: i64) {
+        if let State::Leading(_) = self.state {
+            self.step_down(now, &crate::leader::StepDown::Rollover);
+        }
+    }
+
+    /// Sends a packet to the leader.
+    pub fn send_to_leader(&mut self, now: i64, packet: QuorumPacket) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Learning(learner) = state {
+            learner.ask(&mut cx, packet);
+        }
+    }
+
+    /// Sends a packet to a learner that serves clients. Only a leader does; a follower's observers
+    /// are served by this peer alone.
+    pub fn send_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Leading(leader) = state {
+            leader.send(&mut cx, link, packet);
+        }
+    }
+
+    fn parts(&mut self, now: i64) -> (&mut State, Context<'_>) {
+        let context = Context {
+            now,
+            settings: &self.settings,
+            config: &self.config,
+            epochs: self.epochs,
+            wants_state: self.wants_state,
+            history: &mut self.history,
+            outputs: &mut self.outputs,
+            disk_requests: &mut self.disk_requests,
+        };
+        (&mut self.state, context)
+    }
+
+    fn with_leader(&mut self, now: i64, act: impl FnOnce(&mut Leader, &mut Context<'_>)) {
+        let (state, mut cx) = self.parts(now);
+        if let State::Alone(leader) | State::Leading(leader) = state {
+            act(leader, &mut cx);
+        }
+        self.after_role();
+    }
+
+    /// Lets the learner act; if it cannot go on, the server elects again.
+    fn with_learner(
+        &mut self,
+        now: i64,
+        act: impl FnOnce(&mut Learner, &mut Context<'_>) -> Result<(), Leave>,
+    ) {
+        let (state, mut cx) = self.parts(now);
+        let State::Learning(learner) = state else {
+            return;
+        };
+        if let Err(reason) = act(learner, &mut cx) {
+            tracing::warn!(
+                sid = learner.master().0,
+                "leaving the server we learn from: {reason}"
+            );
+            self.look_again(now);
+        } else {
+            self.after_role();
+        }
+    }
+
+    /// A leader that has been established, and a learner that is up to date, say so in their votes.
+    fn after_role(&mut self) {
+        if self.is_established {
+            return;
+        }
+        let epoch = match &self.state {
+            State::Leading(leader) if leader.is_serving() => leader.epoch(),
+            State::Learning(learner) if learner.is_serving() => learner.epoch(),
+            _ => return,
+        };
+        self.is_established = true;
+        self.election.established(epoch.into());
+    }
+
+    /// Ends the role, and goes on to elect once the disk is done.
+    fn look_again(&mut self, now: i64) {
+        let (state, mut cx) = self.parts(now);
+        let (served, observed) = match state {
+            State::Leading(leader) => {
+                leader.resign(&mut cx);
+                (leader.is_serving(), false)
+            }
+            State::Learning(learner) => {
+                learner.leave(&mut cx);
+                (learner.is_serving(), learner.observes())
+            }
+            State::Alone(_) | State::Waiting | State::Looking => (false, false),
+        };
+        if observed {
+            // When a leader ends, its observers should not all ask at once who is next.
+            let pause_ms = self.masters.election_delay_ms();
+            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
+        }
+        if served {
+            self.outputs.push_back(Output::Retire);
+        }
+        self.state = State::Waiting;
+        self.election.set_state(PeerState::Looking);
+        if self.half_replaced && self.disk_requests == 0 {
+            self.parts(now).1.disk(DiskRequest::Reload);
+        }
+        self.look_if_ready(now);
+    }
+
+    fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
+        tracing::warn!("not leading any more: {reason}");
+        self.look_again(now);
+    }
+
+    /// Someone elects, in the round of this number.
+    fn voter_looks(&mut self, now: i64, server: ServerId, round: i64) {
+        let elected_in = self.election.vote().map(|vote| vote.election_epoch);
+        let is_voter = self.config.is_voter(server);
+        let (state, cx) = self.parts(now);
+        let State::Leading(leader) = state else {
+            return;
+        };
+        let is_later = elected_in.is_some_and(|own| own < round);
+        if is_voter && let Err(reason) = leader.looking(&cx, server, is_later) {
+            return self.step_down(now, &reason);
+        }
+        self.check_followers(now);
+    }
+
+    /// A leader that nobody can be expected to follow gives up.
+    fn check_followers(&mut self, now: i64) {
+        let State::Leading(leader) = &self.state else {
+            return;
+        };
+        let election = &self.election;
+        if let Err(reason) = leader.may_be_followed(|server| election.is_heard(server)) {
+            self.step_down(now, &reason);
+        }
+    }
+
+    fn look_if_ready(&mut self, now: i64) {
+        let is_quiet = self.disk_requests == 0
+            && !self.half_replaced
+            && self.history.flushed() == self.history.last();
+        if matches!(self.state, State::Waiting) && is_quiet && self.look_at.is_none() {
+            tracing::info!(
+                zxid = %self.history.last(),
+                epoch = ?self.epochs.current,
+                "LOOKING",
+            );
+            self.state = State::Looking;
+            let (last, current) = (self.history.last(), self.epochs.current_code());
+            let last = match self.epochs.current {
+                Some(_) => last,
+                None => Zxid(-1),
+            };
+            self.election.look(now, last, current);
+            self.after_election(now);
+        }
+    }
+
+    /// Performs what the election wants done.
+    fn after_election(&mut self, now: i64) {
+        while let Some(output) = self.election.poll_output() {
+            match output {
+                ElectionOutput::Send { to, notification } => {
+                    self.outputs.push_back(Output::Notify { to, notification });
+                }
+                ElectionOutput::DialAll => self.outputs.push_back(Output::DialPeers),
+                ElectionOutput::Elected { leader, state, .. } => {
+                    self.elected(now, leader, state);
+                }
+                // Only with reconfiguration enabled.
+                ElectionOutput::AdoptConfig(_) => {}
+            }
+        }
+    }
+
+    fn elected(&mut self, now: i64, leader: ServerId, state: PeerState) {
+        let early = std::mem::take(&mut self.early);
+        self.is_established = false;
+        match state {
+            PeerState::Leading => {
+                tracing::info!("LEADING");
+                let (_, mut cx) = self.parts(now);
+                let leader = Leader::new(&mut cx);
+                self.state = State::Leading(Box::new(leader));
+                for (link, packets) in early {
+                    self.accepted(now, link);
+                    for packet in packets {
+                        self.received(now, link, packet);
+                    }
+                }
+            }
+            PeerState::Following | PeerState::Observing => {
+                let observes = state == PeerState::Observing;
+                let what = if observes { "OBSERVING" } else { "FOLLOWING" };
+                tracing::info!(sid = leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(leader));
+                let (_, mut cx) = self.parts(now);
+                for link in early.into_keys() {
+                    cx.close(link);
+                }
+                let learner = match choice {
+                    Some(choice) => Learner::observe(&mut cx, leader, choice),
+                    None => Learner::follow(&mut cx, leader),
+                };
+                self.state = State::Learning(Box::new(learner));
+            }
+            PeerState::Looking => unreachable!("an election ends in a role"),
+        }
+    }
+
+    fn accepted(&mut self, now: i64, link: LinkId) {
+        match &mut self.state {
+            State::Leading(_) => self.with_leader(now, |leader, cx| leader.accepted(cx, link)),
+            // It may know already that we lead. Then it speaks at once, so that it takes the place
+            // of one that does not.
+            State::Waiting | State::Looking => {
+                if self.early.len() >= MAX_EARLY {
+                    let silent = self.early.iter().find(|(_, packets)| packets.is_empty());
+                    let gives_way = silent.map_or(link, |(&silent, _)| silent);
+                    self.parts(now).1.close(gives_way);
+                    if self.early.remove(&gives_way).is_none() {
+                        return;
+                    }
+                }
+                self.early.insert(link, Vec::new());
+            }
+            State::Alone(_) | State::Learning(_) => self.parts(now).1.close(link),
+        }
+    }
+
+    fn accepted_observer(&mut self, now: i64, link: LinkId) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Learning(learner) => learner.observer_accepted(&mut cx, link),
+            State::Alone(_) | State::Waiting | State::Looking | State::Leading(_) => {
+                cx.close(link);
+            }
+        }
+    }
+
+    fn found(&mut self, now: i64, link: LinkId, found: LogSearch) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Leading(leader) => leader.found(&mut cx, link, found),
+            State::Learning(learner) => learner.found(&mut cx, link, found),
+            State::Alone(_) | State::Waiting | State::Looking => {}
+        }
+    }
+
+    fn dialed(&mut self, now: i64, server: ServerId, link: Option<LinkId>) {
+        let is_wanted = matches!(&self.state, State::Learning(learner)
+            if learner.master() == server && learner.awaits_connection());
+        if is_wanted {
+            self.with_learner(now, |learner, cx| learner.dialed(cx, link));
+        } else if let Some(link) = link {
+            self.parts(now).1.close(link);
+        }
+    }
+
+    fn closed(&mut self, now: i64, link: LinkId) {
+        self.early.remove(&link);
+        match &self.state {
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.closed(cx, link));
+                self.check_followers(now);
+            }
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |_, _| Err(Leave::Lost));
+            }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_closed(cx, link);
+                Ok(())
+            }),
+            State::Alone(_) | State::Waiting | State::Looking => {}
+        }
+    }
+
+    fn received(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        match &mut self.state {
+            State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.received(cx, link, packet));
+            }
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |learner, cx| learner.received(cx, packet));
+            }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_received(cx, link, packet);
+                Ok(())
+            }),
+            State::Waiting | State::Looking => {
+                let is_first = packet.r#type == PacketType::FollowerInfo
+                    || packet.r#type == PacketType::ObserverInfo;
+                match self.early.get_mut(&link) {
+                    Some(early) if early.len() < MAX_EARLY_PACKETS && is_first => {
+                        early.push(packet);
+                    }
+                    Some(_) => {
+                        self.early.remove(&link);
+                        self.parts(now).1.close(link);
+                    }
+                    None => {}
+                }
+            }
+            State::Alone(_) => {}
+        }
+    }
+
+    fn replaced(&mut self, now: i64, link: LinkId) {
+        self.half_replaced = true;
+        match &self.state {
+            State::Learning(learner) if learner.is_link(link) => {
+                self.with_learner(now, |learner, cx| learner.replaced(cx));
+            }
+            // It came too late: the disk knows what this server is, whatever it does by now.
+            State::Alone(_)
+            | State::Waiting
+            | State::Looking
+            | State::Leading(_)
+            | State::Learning(_) => self.look_again(now),
+        }
+    }
+
+    fn flushed(&mut self, now: i64, zxid: Zxid) {
+        self.history.flush(zxid);
+        match &self.state {
+            State::Alone(_) | State::Leading(_) => {
+                self.with_leader(now, |leader, cx| leader.flushed(cx, zxid));
+            }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.flushed(cx);
+                Ok(())
+            }),
+            State::Waiting => self.look_if_ready(now),
+            State::Looking => {}
+        }
+    }
+
+    fn done(&mut self, now: i64, done: DiskDone) {
+        self.disk_requests = self.disk_requests.saturating_sub(1);
+        match done {
+            DiskDone::EpochAccepted(epoch) => {
+                self.epochs.accepted = self.epochs.accepted.max(epoch);
+                self.wants_state = false;
+            }
+            DiskDone::EpochAnnounced(_) => {}
+            DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
+            DiskDone::Truncated { last } => {
+                self.history.truncate(last);
+                self.outputs.push_back(Output::Forget { after: last });
+            }
+            DiskDone::NotTruncated => self.wants_state = true,
+            DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
+                self.half_replaced = false;
+                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
+                self.history.restart(last);
+            }
+        }
+        match &self.state {
+            State::Leading(_) => self.with_leader(now, |leader, cx| leader.done(cx, done)),
+            State::Learning(_) => self.with_learner(now, |learner, cx| learner.done(cx, done)),
+            State::Waiting => {
+                if self.half_replaced && self.disk_requests == 0 {
+                    self.parts(now).1.disk(DiskRequest::Reload);
+                }
+                self.look_if_ready(now);
+            }
+            State::Alone(_) | State::Looking => {}
+        }
+    }
+
+    fn timeout(&mut self, now: i64, delivered: bool) {
+        match &self.state {
+            State::Looking => {
+                self.election.timeout(now, delivered);
+                self.after_election(now);
+            }
+            State::Leading(_) => {
+                let mut outcome = Ok(());
+                self.with_leader(now, |leader, cx| outcome = leader.timeout(cx));
+                if let Err(reason) = outcome {
+                    self.step_down(now, &reason);
+                }
+            }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.timeout(cx);
+                Ok(())
+            }),
+            State::Waiting => {
+                self.look_at = self.look_at.filter(|&at| now < at);
+                self.look_if_ready(now);
+            }
+            State::Alone(_) => {}
+        }
+    }
+}
