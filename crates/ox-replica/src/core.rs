@@ -14,11 +14,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
 use ox_session::{AclOf, ClientId, Trigger};
-use ox_tree::{ChangeKind, DataTree, Outcome};
+use ox_tree::{ChangeKind, Outcome};
 use ox_zab::{DiskDone, LinkId, Peer, Role};
 
 use crate::connecting::{Client, first_session};
-use crate::database::{Database, DigestLog};
+use crate::database::Database;
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
 use crate::leading::Leading;
@@ -30,6 +30,7 @@ use crate::read_only::ReadOnly;
 use crate::reply;
 use crate::request::ClientRequest;
 use crate::settings::Settings;
+use crate::state::State;
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -89,22 +90,6 @@ pub enum Input {
         /// Whether votes that were sent have left, to some servers at least.
         delivered: bool,
     },
-}
-
-/// A whole state, in place of another.
-pub struct State {
-    /// The znodes; its last zxid is set.
-    pub tree: DataTree,
-    /// The sessions with their timeouts in milliseconds.
-    pub sessions: BTreeMap<SessionId, i32>,
-    /// The digests that the tree has had.
-    pub digests: DigestLog,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "State({} znodes)", self.tree.node_count())
-    }
 }
 
 /// An entry of the log that is not applied yet.
@@ -346,6 +331,7 @@ impl Core {
                 }
                 ox_zab::Output::Apply { record } => self.apply_behind_state(database, &record),
                 ox_zab::Output::Serve { role, epoch } => self.serve(now, database, role, epoch),
+                ox_zab::Output::SendState { link } => self.effects.state(link, database),
                 ox_zab::Output::Retire => self.retire(database),
                 ox_zab::Output::Request { link, data, ids } => {
                     self.learner_request(now, database, link, &data, &ids);
@@ -359,9 +345,9 @@ impl Core {
                 other @ (ox_zab::Output::Notify { .. }
                 | ox_zab::Output::DialPeers
                 | ox_zab::Output::Dial { .. }
+                | ox_zab::Output::DialMaster { .. }
                 | ox_zab::Output::Send { .. }
                 | ox_zab::Output::SendLog { .. }
-                | ox_zab::Output::SendState { .. }
                 | ox_zab::Output::ReadTimeout { .. }
                 | ox_zab::Output::Close { .. }
                 | ox_zab::Output::Search { .. }

@@ -9,7 +9,7 @@ use ox_proto::{Id, SessionId, Zxid};
 use ox_session::{ClientId, Watches};
 use ox_tree::DataTree;
 
-use crate::core::State;
+use crate::state::State;
 
 /// The state that reads are answered from and that committed transactions change.
 pub struct Database {

@@ -9,9 +9,12 @@ use std::ops::Range;
 
 use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
 use ox_session::ClientId;
+use ox_zab::LinkId;
 
+use crate::database::Database;
 use crate::mode::Mode;
 use crate::reply;
+use crate::state::StateImage;
 
 /// What the core wants done. The bytes are the core's until the next call.
 #[derive(Debug)]
@@ -55,6 +58,15 @@ pub enum Output<'a> {
     },
     /// Something for the other members, or for the disk besides the log.
     Peer(ox_zab::Output),
+    /// Send a learner the whole state.
+    State {
+        /// The learner.
+        link: LinkId,
+        /// The first part, or all of it.
+        begin: Vec<u8>,
+        /// What is to be read of the rest, if there is one.
+        image: StateImage,
+    },
     /// What this server is to clients from now on.
     Mode {
         /// `None` while it serves none.
@@ -101,6 +113,11 @@ enum Step {
         client: ClientId,
     },
     Peer(ox_zab::Output),
+    State {
+        link: LinkId,
+        begin: Vec<u8>,
+        image: Box<StateImage>,
+    },
     Mode {
         mode: Option<Mode>,
         epoch: u32,
@@ -156,6 +173,11 @@ impl Effects {
             Step::Close { client } => Output::Close { client },
             Step::Release { client } => Output::Release { client },
             Step::Peer(output) => Output::Peer(output),
+            Step::State { link, begin, image } => Output::State {
+                link,
+                begin,
+                image: *image,
+            },
             Step::Mode { mode, epoch } => Output::Mode { mode, epoch },
         })
     }
@@ -233,6 +255,13 @@ impl Effects {
 
     pub(crate) fn release(&mut self, client: ClientId) {
         self.steps.push_back(Step::Release { client });
+    }
+
+    /// Begins to send a learner the whole state, as it is at this moment.
+    pub(crate) fn state(&mut self, link: LinkId, database: &Database) {
+        let mut begin = Vec::new();
+        let image = Box::new(StateImage::begin(database, &mut begin));
+        self.steps.push_back(Step::State { link, begin, image });
     }
 
     pub(crate) fn peer(&mut self, output: ox_zab::Output) {

@@ -474,16 +474,20 @@ impl Core {
         self.peer.send_to_learner(now.monotonic_ms, link, packet);
     }
 
-    /// A learner tells which sessions it has heard from.
+    /// A learner tells which sessions it has heard from. To a follower its observers do, and it
+    /// tells the leader in turn.
     pub(crate) fn learner_touches(&mut self, now: Now, data: &Bytes) {
-        let Stage::Leading(leading) = &mut self.stage else {
-            return;
-        };
         let mut input = Decoder::new(data);
         while let (Ok(session), Ok(timeout_ms)) = (input.long(), input.int()) {
-            leading
-                .tracker
-                .touch(SessionId(session), Some(timeout_ms), now.monotonic_ms);
+            let session = SessionId(session);
+            match &mut self.stage {
+                Stage::Idle | Stage::ReadOnly(_) => {}
+                Stage::Leading(leading) => {
+                    let tracker = &mut leading.tracker;
+                    tracker.touch(session, Some(timeout_ms), now.monotonic_ms);
+                }
+                Stage::Learning(learning) => learning.touch(session, timeout_ms),
+            }
         }
     }
 

@@ -25,11 +25,13 @@ mod reaper;
 mod reply;
 mod request;
 mod settings;
+mod state;
 
 pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
-pub use core::{Answers, Core, Input, Now, Output, State, TrackedSessions};
+pub use core::{Answers, Core, Input, Now, Output, TrackedSessions};
 pub use database::{Database, DigestLog};
 pub use mode::Mode;
 pub use read::Reader;
 pub use request::{ClientRequest, Refusal, Work};
 pub use settings::{LocalSessions, ReaperSettings, Settings};
+pub use state::{State, StateImage};

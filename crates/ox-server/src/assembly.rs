@@ -16,7 +16,7 @@ use ox_proto::ServerId;
 use ox_replica::{AuthSettings, Core, Database, LocalSessions, ReaperSettings, Settings};
 use ox_session::TouchTable;
 use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
-use ox_zab::{History, LeaderSettings, Peer, ZabSettings};
+use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -300,7 +300,7 @@ fn peer(
 ) -> Peer {
     match (&shared.config.ensemble, epochs) {
         (Some(own), Some(epochs)) => Peer::member(
-            ensemble::zab_settings(shared, own),
+            ensemble::zab_settings(shared, own, RandomState::new().hash_one("observer")),
             ensemble::membership(own, epochs),
             history,
         ),
@@ -312,6 +312,7 @@ fn peer(
                 sync_limit: 0,
                 force_snapshot_sync: false,
                 leader: LeaderSettings::default(),
+                observers: ObserverSettings::default(),
                 max_record: load::max_record(&shared.config),
             };
             Peer::alone(settings, last)

@@ -306,13 +306,23 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
-                Output::Mode { mode, epoch } => take_mode(&self.shared, mode, epoch),
+                Output::Mode { mode, epoch } => {
+                    if let Some(member) = &mut self.member {
+                        member.follows(mode == Some(Mode::Follower));
+                    }
+                    take_mode(&self.shared, mode, epoch);
+                }
                 Output::Peer(ox_zab::Output::Disk(request)) => {
                     // Behind what was appended before it.
                     if self.batch.last().is_some() {
                         self.log.push(&mut self.batch);
                     }
                     self.log.request(request);
+                }
+                Output::State { link, begin, image } => {
+                    if let Some(member) = &self.member {
+                        member.send_state(link, &begin, image);
+                    }
                 }
                 Output::Peer(output) => {
                     if let Some(member) = &mut self.member {

@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use ox_proto::Endpoint;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use accept::LearnerListener;
-pub use event::{BoxError, CloseReason, LinkEvent, SnapshotSink};
+pub use event::{BoxError, CloseReason, LinkEvent, Port, SnapshotSink};
 pub use link::{Link, LinkId};
 pub use outbound::Source;
 
@@ -54,6 +54,13 @@ struct Mesh<E> {
     stop: CancellationToken,
 }
 
+/// While it lives the observer master port is open. Connections that have introduced themselves
+/// stay when it is dropped.
+#[derive(Debug)]
+pub struct ServesObservers {
+    _stop: DropGuard,
+}
+
 /// All links of a leader, or the one of a learner. Everything ends when it is dropped;
 /// [`Self::shutdown`] waits for that.
 pub struct LearnerMesh<E> {
@@ -73,13 +80,26 @@ impl<E: From<LinkEvent> + Send + 'static> LearnerMesh<E> {
         }
     }
 
-    /// Accepts learners from now on, in tasks of its own. Each that introduces itself becomes a
-    /// [`LinkEvent::Accepted`], and its introduction the first of its packets.
+    /// Accepts learners at the quorum port from now on, in tasks of its own. Each that introduces
+    /// itself becomes a [`LinkEvent::Accepted`], and its introduction the first of its packets.
     pub fn listen(&self, listener: LearnerListener) {
         for listener in listener.listeners {
-            self.mesh
-                .tasks
-                .spawn(accept::run(Arc::clone(&self.mesh), listener));
+            let mesh = Arc::clone(&self.mesh);
+            let stop = mesh.stop.child_token();
+            let serving = accept::run(mesh, listener, Port::Quorum, stop);
+            self.mesh.tasks.spawn(serving);
+        }
+    }
+
+    /// Opens the observer master port on each of `listen` as soon as they can be bound, and accepts
+    /// observers there until the guard is dropped.
+    pub fn serve_observers(&self, listen: Vec<Endpoint>) -> ServesObservers {
+        let stop = self.mesh.stop.child_token();
+        let mesh = Arc::clone(&self.mesh);
+        let serving = accept::serve_observers(mesh, listen, stop.clone());
+        self.mesh.tasks.spawn(serving);
+        ServesObservers {
+            _stop: stop.drop_guard(),
         }
     }
 

@@ -15,5 +15,5 @@ mod socket;
 pub use election_link::{ElectionMesh, ElectionSettings, Heard, Members, Votes};
 pub use learner_link::{
     BoxError, CloseReason, LearnerListener, LearnerMesh, Link, LinkEvent, LinkId, LinkSettings,
-    SnapshotSink, Source,
+    Port, ServesObservers, SnapshotSink, Source,
 };

@@ -20,6 +20,9 @@ pub struct Epochs {
 }
 
 impl Epochs {
+    /// The last epoch whose zxids are not negative.
+    pub(crate) const LAST: u32 = 0x7fff_ffff;
+
     /// The current epoch as packets and votes carry it; -1 is none.
     pub(crate) fn current_code(self) -> i64 {
         self.current.map_or(-1, i64::from)

@@ -32,7 +32,12 @@ pub enum Input {
         /// The connection.
         link: LinkId,
     },
-    /// What came of [`Output::Dial`]: the connection, or none.
+    /// Someone has connected to our observer master port.
+    AcceptedObserver {
+        /// The connection.
+        link: LinkId,
+    },
+    /// What came of [`Output::Dial`] or [`Output::DialMaster`]: the connection, or none.
     Dialed {
         /// Whom the output named.
         server: ServerId,
@@ -171,6 +176,11 @@ pub enum Output {
         /// Which.
         server: ServerId,
     },
+    /// Connect to the observer master port of a server, and answer with [`Input::Dialed`].
+    DialMaster {
+        /// Which.
+        server: ServerId,
+    },
     /// Send a packet.
     Send {
         /// By this connection.
@@ -261,7 +271,8 @@ pub enum Output {
         /// Session and timeout.
         data: Bytes,
     },
-    /// From a learner: the sessions that it has heard from.
+    /// From a learner: the sessions that it has heard from. A follower has it from its observers,
+    /// and tells the leader in turn.
     Touched {
         /// Pairs of session and timeout.
         data: Bytes,

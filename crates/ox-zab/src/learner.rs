@@ -13,8 +13,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
 
-use crate::context::Context;
-use crate::event::{DiskDone, DiskRequest, LinkId, Output, Role};
+use crate::context::{Context, Epochs};
+use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
+use crate::master_choice::Choice;
+use crate::observer_master::ObserverMaster;
 
 /// Bytes of packets that may wait for the disk.
 const MAX_BACKLOG: usize = 256 << 20;
@@ -22,7 +24,9 @@ const MAX_BACKLOG: usize = 256 << 20;
 /// How far a learner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The leader is being connected.
+    /// It waits until it may connect.
+    Pausing,
+    /// The leader, or a follower in its place, is being connected.
     Dialing,
     /// It has been told who we are.
     Registering,
@@ -46,19 +50,19 @@ enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Leave {
     /// It cannot be reached.
-    #[error("the leader cannot be reached")]
+    #[error("it cannot be reached")]
     Unreachable,
     /// The connection has ended.
-    #[error("the connection to the leader has ended")]
+    #[error("the connection has ended")]
     Lost,
     /// It is the leader of an older epoch.
-    #[error("the leader's epoch {0:#x} is older than the one accepted here")]
+    #[error("its epoch {0:#x} is older than the one accepted here")]
     OldEpoch(u32),
     /// It wants our log cut where that cannot be done; it will be asked for its whole state.
     #[error("our log cannot be cut where the leader wants it")]
     Uncuttable,
     /// It does not keep to the protocol.
-    #[error("the leader has sent {0}")]
+    #[error("it has sent {0}")]
     Protocol(String),
 }
 
@@ -80,7 +84,11 @@ struct Proposed {
 #[derive(Debug)]
 pub(crate) struct Learner {
     leader: ServerId,
+    /// The follower that stands in the leader's place for this observer.
+    master: Option<ServerId>,
     observes: bool,
+    /// When it connects, in monotonic milliseconds.
+    dial_at: i64,
     link: Option<LinkId>,
     phase: Phase,
     /// The leader's epoch, once it is accepted here.
@@ -106,17 +114,33 @@ pub(crate) struct Learner {
     confirmed: Zxid,
     /// UPTODATE has come, and clients are served.
     serves: bool,
+    /// On a follower that serves, if it serves observers too.
+    observers: Option<Box<ObserverMaster>>,
 }
 
 impl Learner {
-    /// Begins to follow or observe `leader`.
-    pub(crate) fn new(cx: &mut Context<'_>, leader: ServerId, observes: bool) -> Self {
-        cx.output(Output::Dial { server: leader });
-        Self {
+    /// Begins to follow `leader`.
+    pub(crate) fn follow(cx: &mut Context<'_>, leader: ServerId) -> Self {
+        let choice = Choice {
+            master: None,
+            delay_ms: 0,
+        };
+        Self::new(cx, leader, false, choice)
+    }
+
+    /// Begins to observe `leader`, by the way that was chosen.
+    pub(crate) fn observe(cx: &mut Context<'_>, leader: ServerId, choice: Choice) -> Self {
+        Self::new(cx, leader, true, choice)
+    }
+
+    fn new(cx: &mut Context<'_>, leader: ServerId, observes: bool, choice: Choice) -> Self {
+        let mut learner = Self {
             leader,
+            master: choice.master,
             observes,
+            dial_at: cx.now.saturating_add(choice.delay_ms),
             link: None,
-            phase: Phase::Dialing,
+            phase: Phase::Pausing,
             epoch: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
@@ -129,11 +153,59 @@ impl Learner {
             steps: VecDeque::new(),
             confirmed: Zxid::ZERO,
             serves: false,
+            observers: None,
+        };
+        learner.dial_if_due(cx);
+        learner
+    }
+
+    fn dial_if_due(&mut self, cx: &mut Context<'_>) {
+        if self.phase != Phase::Pausing || cx.now < self.dial_at {
+            return;
+        }
+        self.phase = Phase::Dialing;
+        cx.output(match self.master {
+            Some(server) => Output::DialMaster { server },
+            None => Output::Dial {
+                server: self.leader,
+            },
+        });
+    }
+
+    /// When something is due, in monotonic milliseconds.
+    pub(crate) fn poll_timeout(&self) -> i64 {
+        match (self.phase, &self.observers) {
+            (Phase::Pausing, _) => self.dial_at,
+            (_, Some(observers)) => observers.poll_timeout(),
+            (_, None) => i64::MAX,
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
+        self.dial_if_due(cx);
+        if let Some(observers) = &mut self.observers {
+            observers.timeout(cx);
         }
     }
 
     pub(crate) fn leader(&self) -> ServerId {
         self.leader
+    }
+
+    /// Whether it observes.
+    pub(crate) fn observes(&self) -> bool {
+        self.observes
+    }
+
+    /// Whom it has connected to, or wants to: the leader, or a follower in its place.
+    pub(crate) fn master(&self) -> ServerId {
+        self.master.unwrap_or(self.leader)
+    }
+
+    /// What it does for observers, on a follower that serves them.
+    pub(crate) fn observers(&self) -> Option<&ObserverMaster> {
+        self.observers.as_deref()
     }
 
     pub(crate) fn is_serving(&self) -> bool {
@@ -150,8 +222,50 @@ impl Learner {
         self.outstanding.len()
     }
 
+    /// Asks the leader something for our own clients.
+    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, packet: QuorumPacket) {
+        if let Some(observers) = &mut self.observers {
+            observers.asks(&packet);
+        }
+        self.send(cx, packet);
+    }
+
+    /// Someone has connected to our observer master port.
+    pub(crate) fn observer_accepted(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        match &mut self.observers {
+            Some(observers) => observers.accepted(cx, link),
+            None => cx.close(link),
+        }
+    }
+
+    /// A packet of an observer.
+    pub(crate) fn observer_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: LinkId,
+        packet: QuorumPacket,
+    ) {
+        if let Some(observers) = &mut self.observers {
+            observers.received(cx, link, packet);
+        }
+    }
+
+    /// The connection of an observer has ended.
+    pub(crate) fn observer_closed(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        if let Some(observers) = &mut self.observers {
+            observers.closed(cx, link);
+        }
+    }
+
+    /// What the log on disk can do for an observer.
+    pub(crate) fn found(&mut self, cx: &mut Context<'_>, link: LinkId, found: LogSearch) {
+        if let Some(observers) = &mut self.observers {
+            observers.found(cx, link, found);
+        }
+    }
+
     /// Sends a packet to the leader.
-    pub(crate) fn send(&self, cx: &mut Context<'_>, packet: QuorumPacket) {
+    fn send(&self, cx: &mut Context<'_>, packet: QuorumPacket) {
         if let Some(link) = self.link {
             cx.send(link, packet);
         }
@@ -211,16 +325,22 @@ impl Learner {
             Phase::Syncing => self.in_sync(cx, packet),
             Phase::AwaitsService => self.before_service(cx, packet),
             Phase::Serving => self.in_broadcast(cx, packet),
-            Phase::Dialing | Phase::Accepting | Phase::Preparing | Phase::Entering => {
-                unreachable!("packets wait")
-            }
+            Phase::Pausing
+            | Phase::Dialing
+            | Phase::Accepting
+            | Phase::Preparing
+            | Phase::Entering => unreachable!("packets wait"),
         }
     }
 
     /// Whether packets wait for the disk, or for the state that is on its way.
     fn is_waiting(&self) -> bool {
         match self.phase {
-            Phase::Dialing | Phase::Accepting | Phase::Preparing | Phase::Entering => true,
+            Phase::Pausing
+            | Phase::Dialing
+            | Phase::Accepting
+            | Phase::Preparing
+            | Phase::Entering => true,
             Phase::Registering
             | Phase::AwaitsSync
             | Phase::Syncing
@@ -247,6 +367,9 @@ impl Learner {
         let epoch = packet.zxid.epoch();
         if epoch < cx.epochs.accepted {
             return Err(Leave::OldEpoch(epoch));
+        }
+        if epoch > Epochs::LAST {
+            return Err(unexpected(packet, "of an epoch that cannot be"));
         }
         self.epoch = epoch;
         if epoch == cx.epochs.accepted {
@@ -283,9 +406,9 @@ impl Learner {
                 tracing::info!("Getting a diff from the leader {zxid}");
                 self.begin_sync(cx, last);
             }
-            PacketType::Trunc if zxid >= last => {
-                tracing::info!("nothing to truncate behind {zxid}");
-                self.begin_sync(cx, last);
+            // What follows would have a gap before it.
+            PacketType::Trunc if zxid > last => {
+                return Err(unexpected(packet, "above our own last zxid"));
             }
             // The tail came from this very leader, which may count our acks of it: it stays, and
             // what is sent again is known already (quorum.md 6.4).
@@ -356,9 +479,8 @@ impl Learner {
                 let entry = entry.ok_or_else(|| unexpected(&packet, "out of order"))?;
                 self.take_over(cx, entry)
             }
-            PacketType::Inform => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
                 self.take_over(cx, entry)
             }
             PacketType::NewLeader => self.new_leader(cx, &packet),
@@ -369,9 +491,29 @@ impl Learner {
 
     /// Keeps a proposal that may not be logged yet.
     fn proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<(), Leave> {
+        let entry = self.read_proposal(cx, packet)?;
+        self.proposed.push_back(entry);
+        Ok(())
+    }
+
+    /// Reads a transaction that is committed already. One that changes the members stands behind
+    /// the id of the server that is to lead then; our own are those of our configuration file.
+    fn informed(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
+        let mut packet = packet;
+        if packet.r#type == PacketType::InformAndActivate {
+            let data = packet.data.unwrap_or_default();
+            packet.data = Some(data.slice(data.len().min(size_of::<i64>())..));
+        }
+        self.read_proposal(cx, packet)
+    }
+
+    fn read_proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
         let zxid = packet.zxid;
         if self.last_proposed.is_some_and(|last| !zxid.follows(last)) {
             return Err(unexpected(&packet, "with a gap before it"));
+        }
+        if zxid.counter() == 0 || zxid.epoch() > self.epoch {
+            return Err(unexpected(&packet, "which this leader cannot have"));
         }
         let payload = packet.data.unwrap_or_default();
         // What cannot be read could not be applied, nor read back from our own log.
@@ -380,12 +522,11 @@ impl Learner {
             .filter(|record| record.header.zxid == zxid)
             .ok_or_else(|| Leave::Protocol(format!("a proposal {zxid} that cannot be read")))?;
         self.last_proposed = Some(zxid);
-        self.proposed.push_back(Proposed {
+        Ok(Proposed {
             zxid,
             payload,
             record: Box::new(record),
-        });
-        Ok(())
+        })
     }
 
     /// Something of the leader's history that is committed.
@@ -451,9 +592,11 @@ impl Learner {
                 self.committed.push_back(packet.zxid);
                 Ok(())
             }
-            PacketType::Inform => {
-                self.committed.push_back(packet.zxid);
-                self.proposal(cx, packet)
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
+                self.committed.push_back(entry.zxid);
+                self.proposed.push_back(entry);
+                Ok(())
             }
             PacketType::UpToDate => self.up_to_date(cx),
             _ => Ok(()),
@@ -488,6 +631,12 @@ impl Learner {
             return;
         }
         self.serves = true;
+        if let (false, Some(link), Some(limit)) =
+            (self.observes, self.link, cx.settings.observers.master_limit)
+        {
+            let observers = ObserverMaster::new(cx, link, self.epoch, limit);
+            self.observers = Some(Box::new(observers));
+        }
         cx.output(Output::Serve {
             role: match self.observes {
                 true => Role::Observing,
@@ -511,8 +660,7 @@ impl Learner {
         match packet.r#type {
             PacketType::Proposal if self.observes => {}
             PacketType::Proposal => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+                let entry = self.read_proposal(cx, packet)?;
                 self.accept(cx, entry)?;
                 // What was sent before is on the disk already.
                 self.acknowledge(cx);
@@ -521,9 +669,8 @@ impl Learner {
             PacketType::Commit | PacketType::CommitAndActivate => {
                 self.commit(cx, packet.zxid)?;
             }
-            PacketType::Inform => {
-                self.proposal(cx, packet)?;
-                let entry = self.proposed.pop_back().expect("just pushed");
+            PacketType::Inform | PacketType::InformAndActivate => {
+                let entry = self.informed(cx, packet)?;
                 let zxid = entry.zxid;
                 self.accept(cx, entry)?;
                 self.commit(cx, zxid)?;
@@ -534,8 +681,11 @@ impl Learner {
             }
             PacketType::Ping => cx.output(Output::Pinged { zxid: packet.zxid }),
             PacketType::Revalidate => {
-                let data = packet.data.unwrap_or_default();
-                cx.output(Output::Revalidated { data });
+                let observers = self.observers.as_mut();
+                if !observers.is_some_and(|observers| observers.revalidated(cx, &packet)) {
+                    let data = packet.data.unwrap_or_default();
+                    cx.output(Output::Revalidated { data });
+                }
             }
             other => tracing::debug!("ignoring a packet of the leader: {other:?}"),
         }
@@ -589,17 +739,31 @@ impl Learner {
                 // The database may hold it since before the connection was made.
                 Step::Commit(zxid) if zxid <= cx.history.committed() => {}
                 Step::Commit(zxid) => {
+                    if let Some(observers) = &mut self.observers {
+                        observers.commits(cx, zxid);
+                    }
                     cx.history.commit(zxid);
                     cx.output(Output::Commit(zxid));
+                    if let Some(observers) = &mut self.observers {
+                        observers.committed(cx);
+                    }
                 }
-                Step::Synced => cx.output(Output::Synced),
+                Step::Synced => {
+                    let observers = self.observers.as_mut();
+                    if !observers.is_some_and(|observers| observers.synced(cx)) {
+                        cx.output(Output::Synced);
+                    }
+                }
             }
         }
         self.serve_if_ready(cx);
     }
 
-    /// Ends the connection.
+    /// Ends the connections.
     pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
+        if let Some(observers) = &mut self.observers {
+            observers.resign(cx);
+        }
         if let Some(link) = self.link.take() {
             cx.close(link);
         }

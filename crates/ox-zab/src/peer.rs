@@ -16,10 +16,11 @@ use ox_proto::{
 
 use crate::context::{Context, Epochs};
 use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
-use crate::event::{DiskDone, DiskRequest, Input, LinkId, Output};
+use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
 use crate::history::History;
 use crate::leader::Leader;
 use crate::learner::{Learner, Leave};
+use crate::master_choice::MasterChoice;
 use crate::settings::ZabSettings;
 
 /// Connections that may wait until it is known whether we lead, and packets of each.
@@ -59,6 +60,10 @@ pub struct Peer {
     wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    /// Whom it connects to as an observer.
+    masters: MasterChoice,
+    /// Before this time it does not elect, as an observer that has lost its leader.
+    look_at: Option<i64>,
     outputs: VecDeque<Output>,
 }
 
@@ -91,6 +96,7 @@ impl Peer {
             reconfig_enabled: false,
             timing,
         });
+        let masters = MasterChoice::new(&settings.observers, &config);
         Self {
             settings,
             config,
@@ -104,6 +110,8 @@ impl Peer {
             half_replaced: false,
             wants_state: false,
             early: BTreeMap::new(),
+            masters,
+            look_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -165,15 +173,14 @@ impl Peer {
                 self.check_followers(now);
             }
             Input::Accepted { link } => self.accepted(now, link),
+            Input::AcceptedObserver { link } => self.accepted_observer(now, link),
             Input::Dialed { server, link } => self.dialed(now, server, link),
             Input::Closed { link } => self.closed(now, link),
             Input::Received { link, packet } => self.received(now, link, packet),
             Input::Replaced { link } => self.replaced(now, link),
             Input::Flushed(zxid) => self.flushed(now, zxid),
             Input::Done(done) => self.done(now, done),
-            Input::Found { link, found } => {
-                self.with_leader(now, |leader, cx| leader.found(cx, link, found));
-            }
+            Input::Found { link, found } => self.found(now, link, found),
             Input::Timeout { delivered } => self.timeout(now, delivered),
         }
     }
@@ -186,7 +193,9 @@ impl Peer {
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
         match &self.state {
-            State::Alone(_) | State::Waiting | State::Learning(_) => i64::MAX,
+            State::Alone(_) => i64::MAX,
+            State::Waiting => self.look_at.unwrap_or(i64::MAX),
+            State::Learning(learner) => learner.poll_timeout(),
             State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
             State::Leading(leader) => leader.poll_timeout(),
         }
@@ -243,7 +252,11 @@ impl Peer {
     pub fn learners(&self) -> Vec<(ServerId, bool)> {
         match &self.state {
             State::Leading(leader) => leader.learners().collect(),
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => Vec::new(),
+            State::Learning(learner) => match learner.observers() {
+                Some(observers) => observers.handlers().serving().collect(),
+                None => Vec::new(),
+            },
+            State::Alone(_) | State::Waiting | State::Looking => Vec::new(),
         }
     }
 
@@ -264,8 +277,8 @@ impl Peer {
         }
     }
 
-    /// The zxid of the next proposal. `None` on who does not lead, and once the counter of this
-    /// epoch is spent; a server that is alone is free to go on in the next epoch.
+    /// The zxid of the next proposal. `None` on who does not lead a quorum, and once the counter of
+    /// this epoch is spent; a server that is alone is free to go on in the next epoch.
     pub fn next_zxid(&self) -> Option<Zxid> {
         match &self.state {
             State::Alone(leader) => leader
@@ -277,7 +290,11 @@ impl Peer {
     }
 
     /// Broadcasts a transaction. The caller has it written to our own log.
+    ///
+    /// # Panics
+    /// If `zxid` is not the next.
     pub fn propose(&mut self, now: i64, zxid: Zxid, payload: Bytes) {
+        assert_eq!(Some(zxid), self.next_zxid(), "it may not be proposed");
         self.history.append(zxid, Bytes::clone(&payload));
         self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
     }
@@ -293,11 +310,12 @@ impl Peer {
     pub fn send_to_leader(&mut self, now: i64, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Learning(learner) = state {
-            learner.send(&mut cx, packet);
+            learner.ask(&mut cx, packet);
         }
     }
 
-    /// Sends a packet to a learner that serves clients.
+    /// Sends a packet to a learner that serves clients. Only a leader does; a follower's observers
+    /// are served by this peer alone.
     pub fn send_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Leading(leader) = state {
@@ -338,10 +356,11 @@ impl Peer {
             return;
         };
         if let Err(reason) = act(learner, &mut cx) {
-            tracing::warn!(sid = learner.leader().0, "leaving the leader: {reason}");
-            let served = learner.is_serving();
-            learner.leave(&mut cx);
-            self.look_again(now, served);
+            tracing::warn!(
+                sid = learner.master().0,
+                "leaving the server we learn from: {reason}"
+            );
+            self.look_again(now);
         } else {
             self.after_role();
         }
@@ -361,8 +380,25 @@ impl Peer {
         self.election.established(epoch.into());
     }
 
-    /// Goes on to elect once the disk is done.
-    fn look_again(&mut self, now: i64, served: bool) {
+    /// Ends the role, and goes on to elect once the disk is done.
+    fn look_again(&mut self, now: i64) {
+        let (state, mut cx) = self.parts(now);
+        let (served, observed) = match state {
+            State::Leading(leader) => {
+                leader.resign(&mut cx);
+                (leader.is_serving(), false)
+            }
+            State::Learning(learner) => {
+                learner.leave(&mut cx);
+                (learner.is_serving(), learner.observes())
+            }
+            State::Alone(_) | State::Waiting | State::Looking => (false, false),
+        };
+        if observed {
+            // When a leader ends, its observers should not all ask at once who is next.
+            let pause_ms = self.masters.election_delay_ms();
+            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
+        }
         if served {
             self.outputs.push_back(Output::Retire);
         }
@@ -375,14 +411,8 @@ impl Peer {
     }
 
     fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
-        let (state, mut cx) = self.parts(now);
-        let State::Leading(leader) = state else {
-            return;
-        };
         tracing::warn!("not leading any more: {reason}");
-        let served = leader.is_serving();
-        leader.resign(&mut cx);
-        self.look_again(now, served);
+        self.look_again(now);
     }
 
     /// Someone elects, in the round of this number.
@@ -415,7 +445,7 @@ impl Peer {
         let is_quiet = self.disk_requests == 0
             && !self.half_replaced
             && self.history.flushed() == self.history.last();
-        if matches!(self.state, State::Waiting) && is_quiet {
+        if matches!(self.state, State::Waiting) && is_quiet && self.look_at.is_none() {
             tracing::info!(
                 zxid = %self.history.last(),
                 epoch = ?self.epochs.current,
@@ -469,11 +499,15 @@ impl Peer {
                 let observes = state == PeerState::Observing;
                 let what = if observes { "OBSERVING" } else { "FOLLOWING" };
                 tracing::info!(sid = leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(leader));
                 let (_, mut cx) = self.parts(now);
                 for link in early.into_keys() {
                     cx.close(link);
                 }
-                let learner = Learner::new(&mut cx, leader, observes);
+                let learner = match choice {
+                    Some(choice) => Learner::observe(&mut cx, leader, choice),
+                    None => Learner::follow(&mut cx, leader),
+                };
                 self.state = State::Learning(Box::new(learner));
             }
             PeerState::Looking => unreachable!("an election ends in a role"),
@@ -483,19 +517,45 @@ impl Peer {
     fn accepted(&mut self, now: i64, link: LinkId) {
         match &mut self.state {
             State::Leading(_) => self.with_leader(now, |leader, cx| leader.accepted(cx, link)),
-            // It may know already that we lead.
-            State::Waiting | State::Looking if self.early.len() < MAX_EARLY => {
+            // It may know already that we lead. Then it speaks at once, so that it takes the place
+            // of one that does not.
+            State::Waiting | State::Looking => {
+                if self.early.len() >= MAX_EARLY {
+                    let silent = self.early.iter().find(|(_, packets)| packets.is_empty());
+                    let gives_way = silent.map_or(link, |(&silent, _)| silent);
+                    self.parts(now).1.close(gives_way);
+                    if self.early.remove(&gives_way).is_none() {
+                        return;
+                    }
+                }
                 self.early.insert(link, Vec::new());
             }
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {
-                self.parts(now).1.close(link);
+            State::Alone(_) | State::Learning(_) => self.parts(now).1.close(link),
+        }
+    }
+
+    fn accepted_observer(&mut self, now: i64, link: LinkId) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Learning(learner) => learner.observer_accepted(&mut cx, link),
+            State::Alone(_) | State::Waiting | State::Looking | State::Leading(_) => {
+                cx.close(link);
             }
+        }
+    }
+
+    fn found(&mut self, now: i64, link: LinkId, found: LogSearch) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Leading(leader) => leader.found(&mut cx, link, found),
+            State::Learning(learner) => learner.found(&mut cx, link, found),
+            State::Alone(_) | State::Waiting | State::Looking => {}
         }
     }
 
     fn dialed(&mut self, now: i64, server: ServerId, link: Option<LinkId>) {
         let is_wanted = matches!(&self.state, State::Learning(learner)
-            if learner.leader() == server && learner.awaits_connection());
+            if learner.master() == server && learner.awaits_connection());
         if is_wanted {
             self.with_learner(now, |learner, cx| learner.dialed(cx, link));
         } else if let Some(link) = link {
@@ -513,7 +573,11 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {}
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_closed(cx, link);
+                Ok(())
+            }),
+            State::Alone(_) | State::Waiting | State::Looking => {}
         }
     }
 
@@ -525,6 +589,10 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.received(cx, packet));
             }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_received(cx, link, packet);
+                Ok(())
+            }),
             State::Waiting | State::Looking => {
                 let is_first = packet.r#type == PacketType::FollowerInfo
                     || packet.r#type == PacketType::ObserverInfo;
@@ -539,7 +607,7 @@ impl Peer {
                     None => {}
                 }
             }
-            State::Alone(_) | State::Learning(_) => {}
+            State::Alone(_) => {}
         }
     }
 
@@ -549,12 +617,12 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.replaced(cx));
             }
-            // It came too late: the disk knows what this server is.
+            // It came too late: the disk knows what this server is, whatever it does by now.
             State::Alone(_)
             | State::Waiting
             | State::Looking
             | State::Leading(_)
-            | State::Learning(_) => self.look_again(now, false),
+            | State::Learning(_) => self.look_again(now),
         }
     }
 
@@ -619,7 +687,15 @@ impl Peer {
                     self.step_down(now, &reason);
                 }
             }
-            State::Alone(_) | State::Waiting | State::Learning(_) => {}
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.timeout(cx);
+                Ok(())
+            }),
+            State::Waiting => {
+                self.look_at = self.look_at.filter(|&at| now < at);
+                self.look_if_ready(now);
+            }
+            State::Alone(_) => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use ox_replica::{
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
-use ox_zab::{LeaderSettings, Peer, ZabSettings};
+use ox_zab::{LeaderSettings, ObserverSettings, Peer, ZabSettings};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
     extended_types: true,
@@ -99,6 +99,7 @@ impl Server {
             sync_limit: 5,
             force_snapshot_sync: false,
             leader: LeaderSettings::default(),
+            observers: ObserverSettings::default(),
             max_record: settings.max_record,
         };
         let peer = Peer::alone(zab, database.tree.last_zxid());
@@ -291,7 +292,7 @@ impl Server {
                     self.said.push(format!("{}: release", client.0));
                 }
                 Output::Mode { .. } => {}
-                Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
+                Output::State { .. } | Output::Peer(_) => panic!("a server alone has no peers"),
             }
         }
     }

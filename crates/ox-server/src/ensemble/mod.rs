@@ -15,16 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::{
-    Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, ServerId, Zxid,
+    Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, PeerAddress,
+    ServerId, Zxid,
 };
-use ox_replica::Input;
+use ox_replica::{Input, StateImage};
 use ox_txnlog::DataDirs;
 use ox_zab::{
-    ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, Output, ZabSettings,
+    ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, ObserverSettings,
+    Output, ZabSettings,
 };
 use ox_zab_net::{
     ElectionMesh, ElectionSettings, Heard, LearnerListener, LearnerMesh, Link, LinkEvent,
-    LinkSettings, Members, Votes,
+    LinkSettings, Members, Port, ServesObservers, Votes,
 };
 use tokio::sync::mpsc;
 
@@ -101,8 +103,12 @@ pub(crate) struct Member {
     learner: LearnerMesh<PeerEvent>,
     events: mpsc::Sender<PeerEvent>,
     links: BTreeMap<LinkId, Link>,
-    /// Links to leaders that are not connected yet.
+    /// Links to leaders, or followers in their place, that are not connected yet.
     dialing: BTreeMap<LinkId, ServerId>,
+    /// The port at which followers serve observers, where one serves them, and while it does.
+    observer_port: Option<u16>,
+    observer_endpoints: Vec<Endpoint>,
+    serves_observers: Option<ServesObservers>,
     /// The zxid of the SNAP packet whose state is on its way.
     snap: Zxid,
     /// What is known at once of what the core has asked for.
@@ -151,6 +157,11 @@ impl Member {
             events.clone(),
         );
         learner.listen(listener);
+        let observer_port = settings.observer_master.as_ref().map(|master| master.port);
+        let observer_endpoints = match observer_port {
+            Some(port) => listen(ensemble, own, |_| port),
+            None => Vec::new(),
+        };
         let member = Self {
             shared,
             dirs,
@@ -161,6 +172,9 @@ impl Member {
             events,
             links: BTreeMap::new(),
             dialing: BTreeMap::new(),
+            observer_port,
+            observer_endpoints,
+            serves_observers: None,
             snap: Zxid::ZERO,
             answers: VecDeque::new(),
         };
@@ -205,16 +219,19 @@ impl Member {
 
     fn link_event(&mut self, event: LinkEvent, inputs: &mut Vec<Input>) {
         match event {
-            LinkEvent::Accepted { link, from } => {
+            LinkEvent::Accepted { link, from, port } => {
                 let id = LinkId(link.id().0);
                 tracing::debug!(link = id.0, %from, "a learner has connected");
                 self.links.insert(id, link);
-                inputs.push(Input::Peer(ox_zab::Input::Accepted { link: id }));
+                inputs.push(Input::Peer(match port {
+                    Port::Quorum => ox_zab::Input::Accepted { link: id },
+                    Port::ObserverMaster => ox_zab::Input::AcceptedObserver { link: id },
+                }));
             }
             LinkEvent::Connected { link, to } => {
                 let link = LinkId(link.0);
                 if let Some(server) = self.dialing.remove(&link) {
-                    tracing::debug!(sid = server.0, %to, "connected to the leader");
+                    tracing::debug!(sid = server.0, %to, "connected");
                     let link = Some(link);
                     inputs.push(Input::Peer(ox_zab::Input::Dialed { server, link }));
                 }
@@ -251,7 +268,7 @@ impl Member {
                 }
                 match self.dialing.remove(&link) {
                     Some(server) => {
-                        tracing::warn!(sid = server.0, "cannot reach the leader: {reason}");
+                        tracing::warn!(sid = server.0, "cannot be reached: {reason}");
                         let link = None;
                         inputs.push(Input::Peer(ox_zab::Input::Dialed { server, link }));
                     }
@@ -276,14 +293,15 @@ impl Member {
                 self.election.send(to, notification.to_bytes());
             }
             Output::DialPeers => self.election.connect_all(),
-            Output::Dial { server } => self.dial(server),
+            Output::Dial { server } => self.dial(server, PeerAddress::quorum),
+            Output::DialMaster { server } => {
+                // Only who has a port for it wants this.
+                let port = self.observer_port.unwrap_or(0);
+                self.dial(server, |address| Endpoint::new(address.host.clone(), port));
+            }
             Output::Send { link, packet } => self.with_link(link, |link| link.send(&packet)),
             Output::SendLog { link, after, to } => {
                 let source = LogSource::new(&self.dirs, &self.shared.config, after, to);
-                self.with_link(link, |link| link.append_source(Box::new(source)));
-            }
-            Output::SendState { link } => {
-                let source = StateSource::new(Arc::clone(&self.shared));
                 self.with_link(link, |link| link.append_source(Box::new(source)));
             }
             Output::ReadTimeout { link, after_ms } => {
@@ -293,6 +311,7 @@ impl Member {
             Output::Close { link } => self.close(link),
             Output::Search { link, zxid, to } => self.search(link, zxid, to),
             Output::Append { .. }
+            | Output::SendState { .. }
             | Output::Disk(_)
             | Output::Forget { .. }
             | Output::Commit(_)
@@ -309,15 +328,37 @@ impl Member {
         }
     }
 
-    fn dial(&mut self, server: ServerId) {
+    /// Sends a learner the whole state: what was read of it already, and then the rest.
+    pub(crate) fn send_state(&self, link: LinkId, begin: &[u8], image: StateImage) {
+        self.with_link(link, |link| {
+            link.append(begin);
+            if image.goes_on() {
+                let source = StateSource::new(Arc::clone(&self.shared), image);
+                link.append_source(Box::new(source));
+            }
+        });
+    }
+
+    /// This server follows and serves clients, or does not. While it does, observers may connect.
+    pub(crate) fn follows(&mut self, follows: bool) {
+        self.serves_observers = match follows && !self.observer_endpoints.is_empty() {
+            true => Some(
+                self.learner
+                    .serve_observers(self.observer_endpoints.clone()),
+            ),
+            false => None,
+        };
+    }
+
+    fn dial(&mut self, server: ServerId, endpoint: impl Fn(&PeerAddress) -> Endpoint) {
         let Some(member) = self.config.members.get(&server) else {
             let input = ox_zab::Input::Dialed { server, link: None };
             self.answers.push_back(Input::Peer(input));
             return;
         };
-        let addresses = member.addresses.iter().map(|address| address.quorum());
+        let endpoints = member.addresses.iter().map(endpoint).collect();
         let sink = StateSink::new(self.hash_seed, &self.shared.config);
-        let link = self.learner.dial(addresses.collect(), Box::new(sink));
+        let link = self.learner.dial(endpoints, Box::new(sink));
         let id = LinkId(link.id().0);
         self.links.insert(id, link);
         self.dialing.insert(id, server);
@@ -358,7 +399,7 @@ impl Member {
 fn listen(
     ensemble: &Ensemble,
     own: &MemberLine,
-    port: impl Fn(&ox_proto::PeerAddress) -> u16,
+    port: impl Fn(&PeerAddress) -> u16,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for address in &own.addresses {
@@ -374,9 +415,10 @@ fn listen(
     endpoints
 }
 
-/// The timing of a member, as the consensus wants it.
-pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble) -> ZabSettings {
+/// The settings of a member, as the consensus wants them. An observer's choices come from `seed`.
+pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble, seed: u64) -> ZabSettings {
     let settings = &ensemble.settings;
+    let learner = &settings.learner;
     ZabSettings {
         own: ensemble.id,
         tick_ms: crate::assembly::millis(settings.init_limit.tick),
@@ -388,9 +430,24 @@ pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble) -> ZabSettings 
                 .leader
                 .max_time_to_wait_for_epoch
                 .map(crate::assembly::millis),
+            max_concurrent_snap_syncs: count(settings.leader.max_concurrent_snap_syncs),
+            max_concurrent_diff_syncs: count(settings.leader.max_concurrent_diff_syncs),
+        },
+        observers: ObserverSettings {
+            master_limit: settings
+                .observer_master
+                .as_ref()
+                .map(|master| master.size_limit),
+            reconnect_delay_ms: crate::assembly::millis(learner.observer_reconnect_delay),
+            election_delay_ms: crate::assembly::millis(learner.observer_election_delay),
+            seed,
         },
         max_record: load::max_record(&shared.config),
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// What a member starts with.

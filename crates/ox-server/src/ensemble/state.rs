@@ -1,18 +1,15 @@
 //! The whole state, on its way to a learner and from a leader.
 //!
-//! It is the image of a snapshot without header, seals and compression, and `BenWasHere` behind
-//! it. It is read piece by piece while the server goes on, so it is fuzzy, and made whole by the
-//! proposals behind it. Source: `LearnerHandler`, `ZKDatabase.serializeSnapshot`; quorum.md 4.3.
+//! Source: `LearnerHandler`, `ZKDatabase.serializeSnapshot`; quorum.md 4.3.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use ox_jute::Jute;
 use ox_proto::Zxid;
-use ox_replica::{DigestLog, State};
-use ox_tree::image::{ImageError, ImageLoader, ImageWriter};
+use ox_replica::{DigestLog, State, StateImage};
+use ox_tree::image::{ImageError, ImageLoader};
 use ox_zab_net::{BoxError, SnapshotSink, Source};
 
 use crate::config::Config;
@@ -22,45 +19,25 @@ use crate::shared::Shared;
 /// Znodes per read lock, as for snapshots.
 const CHUNK: usize = 200;
 
-/// Ends the state.
-const SIGNATURE: &str = "BenWasHere";
-
-/// Sends the state.
+/// Sends the rest of a state.
 pub(super) struct StateSource {
     shared: Arc<Shared>,
-    /// The state's generation, and how far it was read; `None` before the first piece.
-    image: Option<(u64, ImageWriter)>,
+    image: StateImage,
 }
 
 impl StateSource {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            image: None,
-        }
+    pub(super) fn new(shared: Arc<Shared>, image: StateImage) -> Self {
+        Self { shared, image }
     }
 }
 
 impl Source for StateSource {
     fn next(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
         let database = self.shared.database.read();
-        let Some((generation, image)) = &mut self.image else {
-            let sessions = database
-                .sessions
-                .iter()
-                .map(|(id, timeout_ms)| (*id, *timeout_ms));
-            let image = ImageWriter::begin(&database.tree, sessions, out);
-            self.image = Some((database.generation, image));
-            return Ok(true);
-        };
-        if *generation != database.generation {
-            return Err(io::Error::other("another state has taken its place"));
+        match self.image.append(&database, CHUNK, out) {
+            true => Ok(self.image.goes_on()),
+            false => Err(io::Error::other("another state has taken its place")),
         }
-        let goes_on = image.chunk(&database.tree, CHUNK, out);
-        if !goes_on {
-            SIGNATURE.to_owned().encode(out);
-        }
-        Ok(goes_on)
     }
 }
 

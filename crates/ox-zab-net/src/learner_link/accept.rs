@@ -1,17 +1,21 @@
-//! The quorum port: learners until they have introduced themselves.
+//! The quorum port, and the port at which a follower serves observers: learners until they have
+//! introduced themselves.
 //!
-//! Source: `Leader.LearnerCnxAcceptor`, `LearnerHandler.run`; quorum.md 6.1 and 6.3.
+//! Source: `Leader.LearnerCnxAcceptor`, `LearnerHandler.run`, `ObserverMaster.start`; quorum.md 6.1,
+//! 6.3 and 12.2.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ox_proto::{Endpoint, PacketType, QuorumPacket};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::event::LinkEvent;
+use super::event::{LinkEvent, Port};
 use super::inbound::Inbound;
 use super::link::{Link, Shared};
 use super::{Mesh, run};
@@ -27,6 +31,9 @@ const MAX_INTRODUCTION: usize = 256;
 
 /// Learners of one leader. More could only be something that is none.
 const MAX_LINKS: usize = 1024;
+
+/// Between two attempts to bind the port for observers.
+const BIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// The quorum port, opened and not yet served: learners that come early wait in the system.
 pub struct LearnerListener {
@@ -62,15 +69,50 @@ struct Arrival {
     read: Vec<u8>,
 }
 
-/// Accepts learners until the mesh ends.
-pub(super) async fn run<E>(mesh: Arc<Mesh<E>>, listener: TcpListener)
-where
+/// Opens the port for observers when it can be bound: what has served there before may not have
+/// let go of it yet, and servers on one machine have it one after the other. Then accepts them.
+pub(super) async fn serve_observers<E>(
+    mesh: Arc<Mesh<E>>,
+    listen: Vec<Endpoint>,
+    stop: CancellationToken,
+) where
+    E: From<LinkEvent> + Send + 'static,
+{
+    let mut is_told = false;
+    let listeners = loop {
+        let error = match socket::listen_all(&listen).await {
+            Ok(listeners) => break listeners,
+            Err(error) => error,
+        };
+        if !is_told {
+            tracing::error!(%error, "observers cannot be served yet");
+            is_told = true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(BIND_PAUSE) => {}
+        }
+    };
+    for listener in listeners {
+        let (mesh, stop) = (Arc::clone(&mesh), stop.clone());
+        let tasks = mesh.tasks.clone();
+        tasks.spawn(run(mesh, listener, Port::ObserverMaster, stop));
+    }
+}
+
+/// Accepts learners until it is told to stop, as when the mesh ends.
+pub(super) async fn run<E>(
+    mesh: Arc<Mesh<E>>,
+    listener: TcpListener,
+    port: Port,
+    stop: CancellationToken,
+) where
     E: From<LinkEvent> + Send + 'static,
 {
     let mut lobby = Lobby::new(MAX_WAITING);
     loop {
         tokio::select! {
-            () = mesh.stop.cancelled() => break,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     socket::prepare(&stream, false);
@@ -81,7 +123,7 @@ where
                     sleep(socket::ACCEPT_PAUSE).await;
                 }
             },
-            arrival = lobby.introduced() => arrived(&mesh, arrival),
+            arrival = lobby.introduced() => arrived(&mesh, arrival, port),
         }
     }
     lobby.close().await;
@@ -123,7 +165,7 @@ async fn read_introduction(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-fn arrived<E>(mesh: &Arc<Mesh<E>>, arrival: Arrival)
+fn arrived<E>(mesh: &Arc<Mesh<E>>, arrival: Arrival, port: Port)
 where
     E: From<LinkEvent> + Send + 'static,
 {
@@ -137,7 +179,8 @@ where
     mesh.tasks.clone().spawn(async move {
         let work = async {
             let link = Link::new(Arc::clone(&shared));
-            run::tell(&shared, &mesh.events, LinkEvent::Accepted { link, from }).await;
+            let accepted = LinkEvent::Accepted { link, from, port };
+            run::tell(&shared, &mesh.events, accepted).await;
             let inbound = Inbound::from_learner(mesh.settings.max_length, read);
             run::run(&shared, stream, inbound, &mesh.events).await
         };

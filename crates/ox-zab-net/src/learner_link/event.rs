@@ -33,6 +33,15 @@ impl fmt::Debug for dyn SnapshotSink {
     }
 }
 
+/// A port at which learners are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// The leader's, for followers and observers.
+    Quorum,
+    /// A follower's, for observers.
+    ObserverMaster,
+}
+
 /// Something that happened to a link.
 #[derive(Debug)]
 pub enum LinkEvent {
@@ -42,6 +51,8 @@ pub enum LinkEvent {
         link: Link,
         /// Where it came from.
         from: SocketAddr,
+        /// Where it has connected to.
+        port: Port,
     },
     /// A link that was dialed has reached the leader.
     Connected {

@@ -81,8 +81,8 @@ async fn next(events: &mut mpsc::Receiver<LinkEvent>) -> LinkEvent {
 
 async fn accepted(events: &mut mpsc::Receiver<LinkEvent>, address: std::net::SocketAddr) -> Link {
     match next(events).await {
-        LinkEvent::Accepted { link, from } => {
-            assert_eq!(from, address);
+        LinkEvent::Accepted { link, from, port } => {
+            assert_eq!((from, port), (address, Port::Quorum));
             link
         }
         other => panic!("{other:?}"),

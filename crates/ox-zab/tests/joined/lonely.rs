@@ -52,7 +52,10 @@ fn a_leader_gives_up_when_those_it_needs_elect_in_a_later_round() {
     hear(&mut peer, 300, 2, looking(2, 2));
     assert_eq!(peer.state(), PeerState::Looking);
     let votes = std::iter::from_fn(|| peer.poll_output()).filter_map(|output| match output {
-        Output::Notify { to, notification } if to == ServerId(2) => Some(notification),
+        Output::Notify {
+            to: ServerId(2),
+            notification,
+        } => Some(notification),
         _ => None,
     });
     assert_eq!(votes.last().unwrap().election_epoch, 2);
@@ -72,6 +75,7 @@ fn a_leader_goes_on_while_others_may_still_come() {
 fn a_leader_gives_up_when_a_voter_elects_after_the_time_for_the_epoch() {
     let limited = LeaderSettings {
         max_wait_for_epoch_ms: Some(500),
+        ..LeaderSettings::default()
     };
     let mut peer = elected(3, &[1, 2], limited);
     hear(&mut peer, 499, 2, looking(3, 1));

@@ -98,6 +98,7 @@ pub(crate) fn settings(own: i64) -> ZabSettings {
         sync_limit: 5,
         force_snapshot_sync: false,
         leader: ox_zab::LeaderSettings::default(),
+        observers: ox_zab::ObserverSettings::default(),
         max_record: 1 << 20,
     }
 }
@@ -363,18 +364,9 @@ impl World {
                     self.due.push_back((to, Event::Input(input)));
                 }
             }
-            Output::Dial { server: to } => {
-                if self.cut.contains(&(id, to)) || !self.servers.contains_key(&to) {
-                    let link = None;
-                    self.later(id, now + DIAL_MS, Input::Dialed { server: to, link });
-                    return;
-                }
-                let (near, far) = self.connect(id, to);
-                self.due
-                    .push_back((to, Event::Input(Input::Accepted { link: far })));
-                let link = Some(near);
-                self.due
-                    .push_back(reply(Input::Dialed { server: to, link }));
+            Output::Dial { server: to } => self.dial(id, to, |link| Input::Accepted { link }),
+            Output::DialMaster { server: to } => {
+                self.dial(id, to, |link| Input::AcceptedObserver { link });
             }
             Output::Send { link, packet } => self.send((id, link), packet),
             Output::SendState { link } => {
@@ -432,6 +424,19 @@ impl World {
             | Output::Forget { .. }
             | Output::LearnerGone { .. } => {}
         }
+    }
+
+    fn dial(&mut self, id: ServerId, to: ServerId, accepted: impl Fn(LinkId) -> Input) {
+        if self.cut.contains(&(id, to)) || !self.servers.contains_key(&to) {
+            let link = None;
+            self.later(id, self.now + DIAL_MS, Input::Dialed { server: to, link });
+            return;
+        }
+        let (near, far) = self.connect(id, to);
+        self.due.push_back((to, Event::Input(accepted(far))));
+        let link = Some(near);
+        let dialed = Input::Dialed { server: to, link };
+        self.due.push_back((id, Event::Input(dialed)));
     }
 
     fn send(&mut self, from: End, packet: QuorumPacket) {

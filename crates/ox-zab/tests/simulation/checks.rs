@@ -26,6 +26,8 @@ pub(crate) struct Checks {
     pub(crate) delivered: Vec<Entry>,
     /// How much of it each server has shown, at least.
     shown: BTreeMap<Place, usize>,
+    /// How much of it each server has ever shown.
+    most: BTreeMap<Place, usize>,
     /// Who has acknowledged a proposal to its established leader, the leader's own disk included.
     acks: BTreeMap<Zxid, BTreeSet<Place>>,
     /// What a quorum has acknowledged.
@@ -51,6 +53,7 @@ impl Checks {
             initial: BTreeMap::new(),
             delivered: Vec::new(),
             shown: BTreeMap::new(),
+            most: BTreeMap::new(),
             acks: BTreeMap::new(),
             chosen: BTreeSet::new(),
             promised: BTreeSet::new(),
@@ -102,9 +105,15 @@ impl Checks {
         ensure(initial == Some(&state.entries), || {
             format!("P2: {place} has changed its history before epoch {epoch} began")
         })?;
-        ensure(state.entries.starts_with(&self.delivered), || {
-            format!("I7: {place} begins epoch {epoch} without what was delivered")
-        })?;
+        // A leader may find out late that it has become one, and be followed by another already.
+        let before = self.delivered.iter();
+        let before = before.take_while(|entry| entry.zxid.epoch() < epoch);
+        ensure(
+            before
+                .clone()
+                .eq(state.entries.iter().take(before.clone().count())),
+            || format!("I7: {place} begins epoch {epoch} without what was delivered"),
+        )?;
         for &zxid in self.chosen.range(self.last_delivered()..) {
             let held = state
                 .entries
@@ -157,7 +166,16 @@ impl Checks {
             self.delivered.push(entry.clone());
         }
         self.shown.insert(place, entries.len());
+        let most = self.most.entry(place).or_default();
+        *most = (*most).max(entries.len());
         Ok(())
+    }
+
+    fn is_on_quorum<'a>(&self, zxid: Zxid, disks: impl Iterator<Item = &'a Disk>) -> bool {
+        let holds = |(place, disk): (Place, &Disk)| {
+            (disk.holds(zxid) || self.wiped.contains(&(place, zxid))).then_some(place)
+        };
+        self.is_quorum(disks.enumerate().filter_map(holds))
     }
 
     /// L5, P5, P12: what commits is on a quorum's disks.
@@ -165,26 +183,37 @@ impl Checks {
         &self,
         place: Place,
         zxid: Zxid,
-        disks: impl Iterator<Item = &'a Disk> + Clone,
+        disks: impl Iterator<Item = &'a Disk>,
     ) -> Check {
-        let holds = |(place, disk): (Place, &Disk)| {
-            (disk.holds(zxid) || self.wiped.contains(&(place, zxid))).then_some(place)
-        };
-        ensure(
-            self.is_quorum(disks.clone().enumerate().filter_map(holds)),
-            || format!("P5: {place} commits {zxid}, which is not on the disks of a quorum"),
-        )
+        ensure(self.is_on_quorum(zxid, disks), || {
+            format!("P5: {place} commits {zxid}, which is not on the disks of a quorum")
+        })
     }
 
-    /// L8, P15: nothing that may have been delivered is cut.
-    pub(crate) fn cut(&self, place: Place, old: &Disk, new: &Disk) -> Check {
+    /// L8, P15: nothing is cut that this server has shown, nor what then would be on the disks of
+    /// no quorum although it was shown or is to be.
+    pub(crate) fn cut<'a>(
+        &self,
+        place: Place,
+        old: &Disk,
+        disks: impl Iterator<Item = &'a Disk> + Clone,
+    ) -> Check {
+        let new = disks.clone().nth(place).expect("it has a disk");
+        let most = self.most.get(&place).copied().unwrap_or(0);
         for entry in old.snapshot.entries.iter().chain(&old.log) {
+            let zxid = entry.zxid;
+            if new.holds(zxid) {
+                continue;
+            }
             let delivered = self
                 .delivered
-                .binary_search_by_key(&entry.zxid, |entry| entry.zxid);
-            let lasts = self.chosen.contains(&entry.zxid) || delivered.is_ok();
-            ensure(!lasts || new.holds(entry.zxid), || {
-                format!("L8: {place} cuts {}", entry.zxid)
+                .binary_search_by_key(&zxid, |entry| entry.zxid);
+            ensure(delivered.is_err() || most <= delivered.unwrap_or(0), || {
+                format!("L8: {place} cuts {zxid}, which it has shown")
+            })?;
+            let lasts = delivered.is_ok() || self.chosen.contains(&zxid);
+            ensure(!lasts || self.is_on_quorum(zxid, disks.clone()), || {
+                format!("P15: {place} cuts {zxid}")
             })?;
         }
         Ok(())
@@ -193,9 +222,13 @@ impl Checks {
     /// The leader's own disk holds everything up to `zxid`.
     pub(crate) fn flushed(&mut self, place: Place, zxid: Zxid) {
         if self.established.get(&zxid.epoch()) == Some(&place) {
-            let first = Zxid::new(zxid.epoch(), 1);
-            let proposals = self.proposals.range(first..=zxid);
-            let zxids: Vec<_> = proposals.map(|(&zxid, _)| zxid).collect();
+            let first = Zxid::new(zxid.epoch(), 1).max(self.last_delivered());
+            let proposals = (first <= zxid).then(|| self.proposals.range(first..=zxid));
+            let zxids: Vec<_> = proposals
+                .into_iter()
+                .flatten()
+                .map(|(&zxid, _)| zxid)
+                .collect();
             for zxid in zxids {
                 self.acknowledged(place, zxid);
             }
@@ -212,13 +245,14 @@ impl Checks {
         }
     }
 
-    /// A packet of a leader, in the epoch that it has announced, to a learner's end.
+    /// A packet of a leader to a learner's end; or of a follower to an observer's. `epochs` are the
+    /// one that it has announced, and the one that such a follower serves in.
     pub(crate) fn from_leader(
         &mut self,
         place: Place,
         disk: &Disk,
         state: &Snapshot,
-        leads: Option<u32>,
+        (leads, follows): (Option<u32>, Option<u32>),
         end: &mut End,
         packet: &QuorumPacket,
     ) -> Check {
@@ -240,7 +274,8 @@ impl Checks {
                 })
             }
             PacketType::UpToDate => ensure(
-                leads.is_some_and(|epoch| self.established.get(&epoch) == Some(&place)),
+                leads.is_some_and(|epoch| self.established.get(&epoch) == Some(&place))
+                    || follows.is_some() && follows == leads,
                 || format!("P6: {place} sends UPTODATE and is not established"),
             ),
             PacketType::Proposal => {

@@ -69,6 +69,8 @@ pub(crate) struct Link {
     pub(crate) ends: [End; 2],
     /// The epoch that the acceptor leads in, once it has said so.
     pub(crate) epoch: Option<u32>,
+    /// The acceptor is a follower that serves observers.
+    pub(crate) by_master: bool,
 }
 
 impl Link {
@@ -76,6 +78,7 @@ impl Link {
         Self {
             ends: [dialer, acceptor].map(|place| End::new(place, now)),
             epoch: None,
+            by_master: false,
         }
     }
 

@@ -10,7 +10,7 @@ use ox_proto::{
 };
 use ox_zab::{
     DiskDone, DiskRequest, ElectionTiming, Entry, Epochs, History, Input, LeaderSettings, LinkId,
-    LogSearch, Membership, Output, Peer, Role, ZabSettings,
+    LogSearch, Membership, ObserverSettings, Output, Peer, Role, ZabSettings,
 };
 
 use crate::checks::{Check, Checks};
@@ -20,6 +20,9 @@ use crate::random::Random;
 
 /// No simulated run needs more; one that does turns in circles.
 const MAX_EVENTS: u64 = 400_000;
+
+const TICK_MS: i64 = 200;
+const SYNC_LIMIT: i64 = 5;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -46,6 +49,8 @@ enum Event {
         place: Place,
         life: u64,
         target: Place,
+        /// At the port for observers.
+        by_master: bool,
         fails: bool,
     },
     Silence {
@@ -70,6 +75,10 @@ enum Event {
         from: Place,
         to: Place,
     },
+    Crash {
+        place: Place,
+    },
+    Join,
     Fault,
     Load,
 }
@@ -83,6 +92,8 @@ struct Plan {
     disk: i64,
     keep: usize,
     force_snapshot_sync: bool,
+    /// Followers serve observers, and hold so many bytes for one.
+    master_limit: Option<usize>,
     losses: usize,
     faults: Vec<Fault>,
     fault_every: i64,
@@ -102,6 +113,7 @@ enum Fault {
     Pause,
     Stranger,
     Wipe,
+    LoseLeader,
 }
 
 impl Plan {
@@ -115,6 +127,7 @@ impl Plan {
             Fault::StaleVote,
             Fault::Pause,
             Fault::Stranger,
+            Fault::LoseLeader,
         ];
         let mut faults: Vec<_> = all.into_iter().filter(|_| random.chance(60)).collect();
         if random.chance(10) {
@@ -127,6 +140,7 @@ impl Plan {
             disk: [2, 5, 40][random.below(3)],
             keep: [0, 2, 6, 1000][random.below(4)],
             force_snapshot_sync: random.chance(15),
+            master_limit: [None, Some(100), Some(1 << 20)][random.below(3)],
             losses: [0, 5, 30][random.below(3)],
             faults,
             fault_every: [100, 400, 1500][random.below(3)],
@@ -149,6 +163,8 @@ struct Server {
     /// In the log and not applied.
     pending: VecDeque<Entry>,
     serves: Option<(Role, u32)>,
+    /// When each voter was heard from on a link that leads here.
+    heard: BTreeMap<Place, i64>,
     timer: (i64, u64),
 }
 
@@ -221,6 +237,7 @@ impl World {
             database: Snapshot::default(),
             pending: VecDeque::new(),
             serves: None,
+            heard: BTreeMap::new(),
             timer: (i64::MAX, 0),
         };
         let mut world = Self {
@@ -337,7 +354,6 @@ impl World {
         self.cuts.clear();
         for place in 0..self.servers.len() {
             self.servers[place].slow_until = 0;
-            self.servers[place].paused_until = 0;
             if self.servers[place].peer.is_none() {
                 self.schedule(1, Event::Restart { place });
             }
@@ -397,6 +413,7 @@ impl World {
                     server.timer.0 = i64::MAX;
                     let delivered = self.random.chance(90);
                     self.input(place, Input::Timeout { delivered });
+                    self.is_heard(place);
                 }
             }
             Event::Disk { place, life } => {
@@ -415,10 +432,11 @@ impl World {
                 place,
                 life,
                 target,
+                by_master,
                 fails,
             } => {
                 if self.servers[place].life == life {
-                    self.dial(place, target, fails);
+                    self.dial(place, target, by_master, fails);
                 }
             }
             Event::Silence { link, side } => self.silence(link, side),
@@ -447,11 +465,36 @@ impl World {
                     self.send_vote(from, to, number, notification);
                 }
             }
+            Event::Crash { place } => {
+                if self.now < self.plan.quiet_at {
+                    self.crash(place);
+                }
+            }
+            Event::Join => self.join(),
             Event::Fault => self.fault(),
             Event::Load => self.load(),
         }
         for leader in std::mem::take(&mut self.requests) {
             self.propose(leader);
+        }
+    }
+
+    /// P8: who leads hears from a quorum.
+    fn is_heard(&self, place: Place) {
+        let server = &self.servers[place];
+        let Some((Role::Leading, _)) = server.serves else {
+            return;
+        };
+        // Who was stopped first takes in what has come meanwhile.
+        if self.now < server.paused_until + TICK_MS {
+            return;
+        }
+        let patience = (SYNC_LIMIT + 2) * TICK_MS;
+        let is_near = |other: &Place| {
+            *other == place || self.now - server.heard.get(other).unwrap_or(&0) <= patience
+        };
+        if (0..self.plan.voters).filter(is_near).count() <= self.plan.voters / 2 {
+            self.fail(&format!("P8: {place} leads and hears from no quorum"));
         }
     }
 
@@ -468,7 +511,12 @@ impl World {
                 let place = self.links.get(&link)?.ends[side].place;
                 (place < self.servers.len()).then_some(place)
             }
-            Event::Restart { .. } | Event::Rejoin { .. } | Event::Fault | Event::Load => None,
+            Event::Restart { .. }
+            | Event::Rejoin { .. }
+            | Event::Crash { .. }
+            | Event::Join
+            | Event::Fault
+            | Event::Load => None,
         }
     }
 
@@ -490,11 +538,17 @@ impl World {
         server.database = state;
         let settings = ZabSettings {
             own: id(place),
-            tick_ms: 200,
+            tick_ms: TICK_MS,
             init_limit: 10,
-            sync_limit: 5,
+            sync_limit: SYNC_LIMIT,
             force_snapshot_sync: self.plan.force_snapshot_sync,
             leader: LeaderSettings::default(),
+            observers: ObserverSettings {
+                master_limit: self.plan.master_limit,
+                reconnect_delay_ms: 100,
+                election_delay_ms: 200,
+                seed: self.seed + server.life,
+            },
             max_record: 1000,
         };
         let membership = Membership {
@@ -640,18 +694,8 @@ impl World {
                 }
             }
             Output::DialPeers => {}
-            Output::Dial { server } => {
-                let target = self::place(server);
-                let fails = self.random.chance(self.plan.losses / 3);
-                let delay = self.latency() + if fails { 300 } else { 0 };
-                let dial = Event::Dial {
-                    place,
-                    life,
-                    target,
-                    fails,
-                };
-                self.schedule(delay, dial);
-            }
+            Output::Dial { server } => self.begin_dial(place, server, false),
+            Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
             Output::SendLog { link, after, to } => {
                 let log = &self.servers[place].disk.log;
@@ -739,6 +783,9 @@ impl World {
             Output::Serve { role, epoch } => {
                 let server = &mut self.servers[place];
                 server.serves = Some((role, epoch));
+                server.heard = (0..self.plan.voters)
+                    .map(|place| (place, self.now))
+                    .collect();
                 let check = match role {
                     Role::Leading => {
                         let database = &mut server.database;
@@ -849,17 +896,19 @@ impl World {
     }
 
     fn perform(&mut self, place: Place, batch: usize) -> Input {
-        let before = self.servers[place].disk.clone();
-        let done = self.servers[place].disk.perform(batch);
-        let done = match done {
+        let disk = &mut self.servers[place].disk;
+        let cuts = matches!(
+            disk.queue.front(),
+            Some(DiskOp::Install(_) | DiskOp::Request(DiskRequest::Truncate { .. }))
+        );
+        let before = cuts.then(|| disk.clone());
+        let done = match disk.perform(batch) {
             Ok(done) => done,
             Err(what) => self.fail(&format!("L4: {place}: {what}")),
         };
-        if matches!(
-            done,
-            Input::Done(DiskDone::Truncated { .. } | DiskDone::Installed { .. })
-        ) {
-            self.check(self.checks.cut(place, &before, &self.servers[place].disk));
+        if let Some(before) = before {
+            let disks = self.servers.iter().map(|server| &server.disk);
+            self.check(self.checks.cut(place, &before, disks));
         }
         let check = self.checks.disk(place, &self.servers[place].disk);
         self.check(check);
@@ -905,9 +954,13 @@ impl World {
                     it.epoch = Some(packet.zxid.epoch());
                 }
                 let (disk, state) = (&server.disk, &server.database);
+                let serves = match it.by_master {
+                    true => server.serves.map(|(_, epoch)| epoch),
+                    false => None,
+                };
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .from_leader(place, disk, state, epoch, end, &packet)
+                    .from_leader(place, disk, state, (epoch, serves), end, &packet)
             }
         };
         self.check(check);
@@ -956,6 +1009,9 @@ impl World {
                     if self.is_traced {
                         let packet = show_packet(&packet);
                         println!("{:>7} {to} < {} {packet}", self.now, link.0);
+                    }
+                    if side == 1 {
+                        self.servers[to].heard.insert(from, self.now);
                     }
                     self.input(to, Input::Received { link, packet });
                 }
@@ -1006,7 +1062,20 @@ impl World {
         self.input(place, Input::Closed { link });
     }
 
-    fn dial(&mut self, place: Place, target: Place, fails: bool) {
+    fn begin_dial(&mut self, place: Place, server: ServerId, by_master: bool) {
+        let fails = self.random.chance(self.plan.losses / 3);
+        let delay = self.latency() + if fails { 300 } else { 0 };
+        let dial = Event::Dial {
+            place,
+            life: self.servers[place].life,
+            target: self::place(server),
+            by_master,
+            fails,
+        };
+        self.schedule(delay, dial);
+    }
+
+    fn dial(&mut self, place: Place, target: Place, by_master: bool, fails: bool) {
         let cut = self.cuts.contains(&(place, target)) || self.cuts.contains(&(target, place));
         let dialed = |link| Input::Dialed {
             server: id(target),
@@ -1019,22 +1088,30 @@ impl World {
                     place,
                     life,
                     target,
+                    by_master,
                     fails: true,
                 };
                 return self.schedule(500, again);
             }
             return self.input(place, dialed(None));
         }
-        let link = self.connect(place, target);
+        let link = self.connect(place, target, by_master);
         self.input(place, dialed(Some(link)));
     }
 
-    fn connect(&mut self, dialer: Place, target: Place) -> LinkId {
+    fn connect(&mut self, dialer: Place, target: Place, by_master: bool) -> LinkId {
         self.numbers += 1;
         let link = LinkId(self.numbers);
-        let it = Link::new(dialer, target, self.now);
+        let it = Link {
+            by_master,
+            ..Link::new(dialer, target, self.now)
+        };
         self.links.insert(link, it);
-        self.input(target, Input::Accepted { link });
+        let accepted = match by_master {
+            true => Input::AcceptedObserver { link },
+            false => Input::Accepted { link },
+        };
+        self.input(target, accepted);
         link
     }
 
@@ -1143,10 +1220,10 @@ impl World {
                 }
             }
             Fault::Pause => {
-                self.note(|_| format!("{place} stops for {long}"));
-                self.servers[place].paused_until = self.now + long;
+                self.pause(place, long);
             }
             Fault::Stranger => self.stranger(place),
+            Fault::LoseLeader => self.lose_leader(),
         }
     }
 
@@ -1165,13 +1242,7 @@ impl World {
     /// Cuts a server off from some, one way or both.
     fn cut(&mut self, place: Place) {
         if self.random.chance(50) {
-            self.note(|_| "all are connected again".to_owned());
-            self.cuts.clear();
-            for from in 0..self.servers.len() {
-                for to in 0..self.servers.len() {
-                    self.schedule(5, Event::Rejoin { from, to });
-                }
-            }
+            self.join();
             return;
         }
         for other in 0..self.servers.len() {
@@ -1181,6 +1252,51 @@ impl World {
                 if self.random.chance(80) {
                     self.cuts.insert((other, place));
                 }
+            }
+        }
+    }
+
+    fn pause(&mut self, place: Place, length: i64) {
+        self.note(|_| format!("{place} stops for {length}"));
+        let until = &mut self.servers[place].paused_until;
+        *until = (*until).max(self.now + length);
+    }
+
+    /// A leader goes on while hardly anybody hears it, and goes down or is cut off for a while: what
+    /// it has proposed last is in few logs.
+    fn lose_leader(&mut self) {
+        let leads = |server: &&Server| matches!(server.serves, Some((Role::Leading, _)));
+        let Some(place) = self.servers.iter().find(leads).map(|server| server.place) else {
+            return;
+        };
+        self.note(|_| format!("{place} leads and is to be lost"));
+        for other in 0..self.servers.len() {
+            if other != place && self.random.chance(70) {
+                self.cuts.insert((place, other));
+                self.cuts.insert((other, place));
+            }
+        }
+        for _ in 0..=self.random.below(5) {
+            self.propose(place);
+        }
+        let soon = self.random.between(1, 200);
+        match self.random.chance(70) {
+            true => self.schedule(soon, Event::Crash { place }),
+            false => self.pause(place, 10 * soon),
+        }
+        let later = self.random.between(500, 4000);
+        self.schedule(later, Event::Restart { place });
+        if self.random.chance(80) {
+            self.schedule(soon + 1, Event::Join);
+        }
+    }
+
+    fn join(&mut self) {
+        self.note(|_| "all are connected again".to_owned());
+        self.cuts.clear();
+        for from in 0..self.servers.len() {
+            for to in 0..self.servers.len() {
+                self.schedule(5, Event::Rejoin { from, to });
             }
         }
     }
@@ -1208,7 +1324,8 @@ impl World {
             return;
         }
         let stranger = self.servers.len();
-        let link = self.connect(stranger, target);
+        let by_master = self.plan.master_limit.is_some() && self.random.chance(30);
+        let link = self.connect(stranger, target, by_master);
         let epochs = [0, 1, 7, 0x7fff_fffe, 0x7fff_ffff, u32::MAX];
         for _ in 0..self.random.below(5) {
             let epoch = epochs[self.random.below(epochs.len())];

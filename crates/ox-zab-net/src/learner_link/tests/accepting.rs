@@ -185,3 +185,34 @@ async fn while_nobody_takes_events_the_peer_waits_and_nothing_is_lost() {
     sender.await.unwrap();
     mesh.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn observers_are_served_as_soon_as_their_port_is_free_and_as_long_as_is_wanted() {
+    let (mesh, mut events) = mesh(settings());
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let serving = mesh.serve_observers(vec![loopback(port)]);
+    // Time is virtual: several attempts have failed.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drop(taken);
+    let mut observer = loop {
+        match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    };
+    observer.write_all(&encoded(&introduction())).await.unwrap();
+    let LinkEvent::Accepted { link, port: at, .. } = next(&mut events).await else {
+        panic!("not accepted");
+    };
+    assert_eq!(at, Port::ObserverMaster);
+    packets(&mut events, link.id(), 1).await;
+    drop(serving);
+    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    // Who has come before stays.
+    link.send(&introduction());
+    read_exactly(&mut observer, 40).await;
+    mesh.shutdown().await;
+}
