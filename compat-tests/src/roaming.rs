@@ -28,6 +28,8 @@ pub struct Roaming {
     /// Which of the servers is, or was last, connected to.
     at: usize,
     client: Option<Client>,
+    /// The number of the session's next request, whatever the connection.
+    next_xid: i32,
     /// Session id; 0 before there is one.
     pub session: i64,
     /// As negotiated.
@@ -63,6 +65,7 @@ impl Roaming {
             servers: servers.to_vec(),
             at: first,
             client: None,
+            next_xid: 1,
             session: 0,
             timeout_ms,
             last_zxid: 0,
@@ -91,6 +94,7 @@ impl Roaming {
         }
         let client = self.client.as_mut().expect("just connected");
         let xid = client.send(opcode, body);
+        self.next_xid = client.next_xid();
         match self.reply(xid) {
             Err(_) => self.give_up(),
             Ok(reply) if reply.error == MOVED => self.give_up(),
@@ -204,6 +208,7 @@ impl Roaming {
         self.connections += 1;
         self.session = client.session;
         self.timeout_ms = client.timeout_ms;
+        client.number_from(self.next_xid);
         if !self.watched.is_empty() {
             let paths: Vec<&str> = self.watched.iter().map(String::as_str).collect();
             client.set_data_watches(self.last_zxid, &paths);

@@ -4,12 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::ensemble::{Ensemble, Sid, wait_for};
+use crate::server::{ApacheVersion, Kind};
 use crate::suite::say;
 use crate::wire::{
     Client, Event, Fields, OPEN_ACL, PATIENCE, Record, connect_request, create, op, password,
 };
+
+/// A sync without an answer after this long will have none.
+const SYNC: Duration = Duration::from_secs(10);
 
 /// Error codes.
 const NO_NODE: i32 = -101;
@@ -75,8 +80,16 @@ fn client(ensemble: &Ensemble, sid: Sid) -> Client {
 
 /// What others have written is read after this.
 #[track_caller]
-fn sync(client: &mut Client, path: &str) {
-    client.ok(op::SYNC, &Fields::new().string(path));
+fn sync(ensemble: &Ensemble, client: &mut Client, path: &str) {
+    client.send(op::SYNC, &Fields::new().string(path));
+    let mut reply = client.reply_within(SYNC);
+    if reply.is_err() && ensemble.kind(ensemble.leader()) == Kind::Apache(ApacheVersion::V3_8_0) {
+        say("   known, not counted: a 3.8.0 leader answers a sync only after the next write");
+        // Two writes: a new session, and its end.
+        self::client(ensemble, ensemble.leader()).close();
+        reply = client.reply();
+    }
+    assert_eq!(reply.map(|reply| reply.error).ok(), Some(0), "sync {path}");
 }
 
 fn writes(ensemble: &Ensemble, folder: &str) {
@@ -85,7 +98,7 @@ fn writes(ensemble: &Ensemble, folder: &str) {
     for (writer, sid) in sids.iter().enumerate() {
         let path = format!("{folder}/by-{sid}");
         let writing = &mut clients[writer];
-        sync(writing, folder);
+        sync(ensemble, writing, folder);
         writing.create(&path, b"first", 0);
         writing.create(&format!("{path}/gone"), b"", 0);
         let set = Fields::new().string(&path).buffer(Some(b"second")).int(0);
@@ -99,7 +112,7 @@ fn writes(ensemble: &Ensemble, folder: &str) {
         let end = Fields::new().int(-1).boolean(true).int(-1);
         let reply = writing.ok(op::MULTI, &part("a").raw(&part("b").0).raw(&end.0));
         for client in &mut clients {
-            sync(client, &path);
+            sync(ensemble, client, &path);
             let (data, stat) = client.get(&path).expect("just created");
             assert_eq!(data.as_deref(), Some(&b"second"[..]), "{path}");
             assert_eq!((stat.version, stat.pzxid), (1, reply.zxid), "{path}");
@@ -162,7 +175,7 @@ fn identities(ensemble: &Ensemble, folder: &str) {
         owner.ok(op::CREATE, &body.acl(&[(31, "auth", "")]).int(0));
         for other in ensemble.awake() {
             let mut other = client(ensemble, other);
-            sync(&mut other, &path);
+            sync(ensemble, &mut other, &path);
             let set = Fields::new().string(&path).buffer(Some(b"more")).int(-1);
             assert_eq!(other.call(op::SET_DATA, &set).error, NO_AUTH, "{path}");
             let get = Fields::new().string(&path).boolean(false);
@@ -199,6 +212,7 @@ fn sessions_move(ensemble: &Ensemble, folder: &str) {
     let mut zxid = client.ok(op::CREATE, &create(&path, b"", EPHEMERAL)).zxid;
     for sid in &sids {
         let mut next = attach(ensemble.address(*sid), session, zxid);
+        next.number_from(client.next_xid());
         let (_, stat) = next.get(&path).expect("the ephemeral has come along");
         assert_eq!(stat.ephemeral_owner, session);
         zxid = next
@@ -234,7 +248,7 @@ fn watches(ensemble: &Ensemble, folder: &str) {
             .iter()
             .map(|sid| {
                 let mut client = client(ensemble, *sid);
-                sync(&mut client, &path);
+                sync(ensemble, &mut client, &path);
                 let set = |path: &str| Fields::new().string(path).boolean(true);
                 client.ok(op::GET_DATA, &set(&path));
                 client.ok(op::GET_CHILDREN, &set(&path));
@@ -254,7 +268,7 @@ fn watches(ensemble: &Ensemble, folder: &str) {
                 let wanted = (wanted.0, wanted.1.as_str());
                 assert_eq!(told(&event), wanted, "at server {sid}, written at {writer}");
             }
-            sync(client, &path);
+            sync(ensemble, client, &path);
             assert!(
                 client.events.is_empty(),
                 "at server {sid}: {:?}",
@@ -363,7 +377,7 @@ fn on_all(ensemble: &Ensemble, ephemerals: &[(String, i64)]) -> Vec<(Sid, Client
     let on_one = |sid: Sid| {
         let mut client = client(ensemble, sid);
         for (path, owner) in ephemerals {
-            sync(&mut client, path);
+            sync(ensemble, &mut client, path);
             let reply = client.ok(op::EXISTS, &Fields::new().string(path).boolean(true));
             let stat = Record(&reply.body).stat();
             assert_eq!(stat.ephemeral_owner, *owner, "{path} at server {sid}");

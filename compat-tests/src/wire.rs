@@ -438,6 +438,17 @@ impl Client {
         })
     }
 
+    /// The number of the next request.
+    pub fn next_xid(&self) -> i32 {
+        self.next_xid
+    }
+
+    /// Goes on with the numbers of an earlier connection of the session, as the libraries do: a
+    /// server holds a late request of that one against commits for the session by its number.
+    pub fn number_from(&mut self, xid: i32) {
+        self.next_xid = xid;
+    }
+
     /// Sends a request and returns its xid.
     pub fn send(&mut self, opcode: i32, body: &Fields) -> i32 {
         let xid = self.next_xid;

@@ -13,23 +13,29 @@ use compat_tests::suite::{self, Case, Skip, say};
 use compat_tests::synchronization::{self, Synchronization};
 use compat_tests::wire::{Client, Fields, create, op};
 
+/// A test of two kinds: the one that leads, and the one that joins it.
+type Test = fn(Kind, Kind) -> Result<(), Skip>;
+
 fn main() -> ExitCode {
     let full = std::env::var("OX_MIXED").is_ok_and(|form| form == "full");
     let mut cases = Vec::new();
     for version in ApacheVersion::ALL {
         let (ours, java) = (Kind::under_test(), Kind::Apache(version));
-        let mut case =
-            |what: &str, test: fn(Kind, Kind) -> Result<(), Skip>, pair: (Kind, Kind)| {
-                cases.push(Case {
-                    name: format!("{java}_{what}"),
-                    run: Box::new(move || test(pair.0, pair.1)),
-                });
-            };
-        case("leads_what_follows_and_observes", serve, (java, ours));
-        case("follows_and_observes_what_leads", serve, (ours, java));
+        let mut case = |name: String, test: Test, pair: (Kind, Kind)| {
+            cases.push(Case {
+                name,
+                run: Box::new(move || test(pair.0, pair.1)),
+            });
+        };
+        case(
+            format!("ours_follows_and_observes_{java}"),
+            serve,
+            (java, ours),
+        );
+        case(format!("ours_leads_{java}"), serve, (ours, java));
         if full || java == Kind::REFERENCE {
-            case("leads_what_joins_by_each_way", join, (java, ours));
-            case("joins_by_each_way_what_leads", join, (ours, java));
+            case(format!("ours_joins_{java}_by_each_way"), join, (java, ours));
+            case(format!("{java}_joins_ours_by_each_way"), join, (ours, java));
         }
     }
     suite::run("mixed", cases)
@@ -55,6 +61,7 @@ fn serve(leader: Kind, learner: Kind) -> Result<(), Skip> {
 fn form_with_leader(ensemble: &mut Ensemble, leader: Sid) -> Result<(), Skip> {
     ensemble.start(leader)?;
     ensemble.start(1)?;
+    ensemble.wait_until_all_serve();
     assert_eq!(ensemble.leader(), leader, "the higher id leads");
     ensemble.start_all()
 }

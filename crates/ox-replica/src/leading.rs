@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use ox_jute::Decoder;
+use ox_jute::{Decoder, Jute};
 use ox_proto::{
-    CreateSessionTxn, ErrorCode, ErrorTxn, Id, OpCode, PacketType, QuorumPacket, Request, ServerId,
-    SessionId, Txn, TxnHeader, TxnRecord, Zxid,
+    CheckVersionRequest, CreateSessionTxn, ErrorCode, ErrorTxn, Id, OpCode, PacketType,
+    QuorumPacket, Request, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_session::{ClientId, SessionTracker, first_session_id};
 use ox_zab::LinkId;
@@ -402,6 +402,18 @@ impl Core {
             Some(OpCode::CloseSession) => {
                 self.leading().tracker.begin_close(session);
                 self.close_session(now, database, session, cxid, None);
+            }
+            // No log may hold a check that stands alone (storage.md 4.1).
+            Some(OpCode::Check) => {
+                let own = self.settings.server;
+                let allowed = self.leading().check(session, Some(link), own);
+                let check = CheckVersionRequest::decode(&mut decoder());
+                self.propose(now, database, session, cxid, ids, None, |prep, cx| {
+                    allowed?;
+                    let check = check.map_err(|_| ErrorCode::MarshallingError)?;
+                    prep.check(cx, check)?;
+                    Err(ErrorCode::Unimplemented)
+                });
             }
             _ => {
                 let own = self.settings.server;
