@@ -407,7 +407,7 @@ impl Core {
             Some(OpCode::Check) => {
                 let own = self.settings.server;
                 let allowed = self.leading().check(session, Some(link), own);
-                let check = CheckVersionRequest::decode(&mut decoder());
+                let check = CheckVersionRequest::decode(&mut body);
                 self.propose(now, database, session, cxid, ids, None, |prep, cx| {
                     allowed?;
                     let check = check.map_err(|_| ErrorCode::MarshallingError)?;
