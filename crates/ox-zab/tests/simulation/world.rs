@@ -114,6 +114,7 @@ enum Fault {
     Stranger,
     Wipe,
     LoseLeader,
+    Compact,
 }
 
 impl Plan {
@@ -128,6 +129,7 @@ impl Plan {
             Fault::Pause,
             Fault::Stranger,
             Fault::LoseLeader,
+            Fault::Compact,
         ];
         let mut faults: Vec<_> = all.into_iter().filter(|_| random.chance(60)).collect();
         if random.chance(10) {
@@ -1253,6 +1255,7 @@ impl World {
             }
             Fault::Stranger => self.stranger(place),
             Fault::LoseLeader => self.lose_leader(),
+            Fault::Compact => self.compact(place),
         }
     }
 
@@ -1344,6 +1347,18 @@ impl World {
             for to in 0..self.servers.len() {
                 self.schedule(5, Event::Rejoin { from, to });
             }
+        }
+    }
+
+    /// A server takes a snapshot of all that it has applied, and no older one is kept.
+    fn compact(&mut self, place: Place) {
+        let server = &mut self.servers[place];
+        let is_at_rest = server.serves.is_some() && server.disk.queue.is_empty();
+        let (disk, database) = (&mut server.disk, &server.database);
+        if is_at_rest && disk.last() <= database.zxid && disk.holds_all(database) {
+            disk.snapshot = database.clone();
+            disk.log.clear();
+            self.note(|_| format!("{place} takes a snapshot"));
         }
     }
 
