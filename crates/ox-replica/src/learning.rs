@@ -305,7 +305,7 @@ impl Core {
         if state.gone {
             self.release_if_done(client);
         } else if is_valid {
-            self.establish(client, session, read_only);
+            self.establish(client, session, read_only, None);
         } else {
             self.refuse(client, session, read_only);
         }
