@@ -97,7 +97,18 @@ impl Core {
     fn detach(&mut self, session: SessionId) {
         if let Some(other) = self.attached.remove(&session) {
             tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
+            self.end(other);
+        }
+    }
+
+    /// Closes a connection behind all that it was sent. Nothing more is answered to it, whatever
+    /// of it is on its way.
+    pub(crate) fn end(&mut self, client: ClientId) {
+        self.effects.close(client);
+        if let Some(session) = self.client(client).session.take()
+            && self.attached.get(&session) == Some(&client)
+        {
+            self.attached.remove(&session);
         }
     }
 

@@ -69,6 +69,13 @@ impl Leading {
         self.syncs.len()
     }
 
+    /// A session of one of our own clients was heard from. False if it is over or closing.
+    pub(crate) fn hear(&mut self, session: SessionId, now: Now) -> bool {
+        let local = self.local.as_mut();
+        local.is_some_and(|local| local.touch(session, None, now))
+            || self.tracker.touch(session, None, now.monotonic_ms)
+    }
+
     /// One of our own clients takes a session up. False if it is over.
     pub(crate) fn take_up(&mut self, session: SessionId, timeout_ms: i32, now: Now) -> bool {
         let is_open = self

@@ -6,7 +6,7 @@
 //! once per ping. Source: `FollowerRequestProcessor.java`, `CommitProcessor.java`,
 //! `LearnerSessionTracker.java`; quorum.md 5.7, 5.8 and chapter 10.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ox_jute::{Decoder, Jute};
@@ -27,8 +27,6 @@ use crate::settings::Settings;
 pub(crate) struct Learning {
     /// Sessions that the leader does not know.
     pub(crate) local: Option<Local>,
-    /// Sessions that were local, until all servers know them.
-    upgrading: BTreeSet<SessionId>,
     /// Forwarded requests whose transactions have not come back, by session, oldest first.
     forwarded: BTreeMap<SessionId, VecDeque<Forwarded>>,
     /// How many there are.
@@ -61,24 +59,12 @@ impl Learning {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             local: Local::new(settings),
-            upgrading: BTreeSet::new(),
             forwarded: BTreeMap::new(),
             count: 0,
             syncs: VecDeque::new(),
             revalidations: VecDeque::new(),
             touched: BTreeMap::new(),
         }
-    }
-
-    /// Whether a session was local, and is not known to all servers yet.
-    pub(crate) fn is_upgrading(&self, session: SessionId) -> bool {
-        self.upgrading.contains(&session)
-    }
-
-    /// All servers know a session, and each of them tells the leader so.
-    pub(crate) fn opened(&mut self, session: SessionId, timeout_ms: i32) {
-        self.upgrading.remove(&session);
-        self.touch(session, timeout_ms);
     }
 
     /// How much the leader has not answered.
@@ -229,7 +215,6 @@ impl Core {
             Upgrade::Refused if matches!(write, Request::Multi(_)) => None,
             Upgrade::Refused => Some(ErrorCode::EphemeralOnLocalSession),
             Upgrade::First(timeout_ms) => {
-                self.learning().upgrading.insert(session);
                 self.forward_create_session(now, session, timeout_ms, Origin::Upgrade);
                 None
             }
