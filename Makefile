@@ -40,13 +40,17 @@ test: build fetch ## the whole gate: format, lints, all tests, docs
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	@compat-tests/summary.sh $(RESULTS)
 
+# The long forms of the compat tests.
+FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1
+
 .PHONY: compat
-compat: build fetch ## the compat tests in full: 200 rounds of kill -9
-	OX_KILL9_ROUNDS=200 cargo test --locked -p compat-tests --no-fail-fast 2>&1 | tee $(RESULTS)
+compat: build fetch ## the compat tests in full, or with PART=<suite> one suite of them
+	$(FULL) cargo test --locked -p compat-tests --no-fail-fast $(PART:%=--test %) 2>&1 | \
+	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
 .PHONY: bench
-bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 20 minutes)
+bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench
 	$(TARGET)/release/ox-bench --server $(BINARY)
 

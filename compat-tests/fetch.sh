@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fills the cache folder with the reference server and the real clients that the compat tests
-# drive: jars (Maven), a Python environment (pip) and the C client (Debian packages).
+# drive: jars (Maven), a Python environment (pip) and the C client (Debian packages). Apache
+# ZooKeeper 3.9.5 lies in jars, the versions of mixed ensembles in jars-<version>.
 # Idempotent: what is there already is left alone. What cannot be had is named, and the tests
 # that need it report themselves skipped; the exit code is 0 all the same.
 set -u
@@ -20,19 +21,19 @@ missing() { # what, why
 filled() { [ -f "$cache/$1/.stamp" ] && [ "$(cat "$cache/$1/.stamp")" = "$2" ]; }
 stamp() { printf '%s' "$2" >"$cache/$1/.stamp"; }
 
-jars() {
+jars() { # version, pom, folder
     local want
-    want=$(cksum <"$here/java/pom.xml")
-    filled jars "$want" && return
-    command -v mvn >/dev/null || { missing "Apache ZooKeeper (jars)" "no mvn in PATH"; return; }
-    echo "fetch: jars of Apache ZooKeeper 3.9.5"
-    rm -rf "$cache/jars"
-    if mvn -B -q -f "$here/java/pom.xml" dependency:copy-dependencies \
-        -DoutputDirectory="$cache/jars" >>"$log" 2>&1; then
-        stamp jars "$want"
+    want=$(cksum <"$here/java/$2")
+    filled "$3" "$want" && return
+    command -v mvn >/dev/null || { missing "Apache ZooKeeper $1 (jars)" "no mvn in PATH"; return; }
+    echo "fetch: jars of Apache ZooKeeper $1"
+    rm -rf "${cache:?}/$3"
+    if mvn -B -q -f "$here/java/$2" -Dzookeeper.version="$1" dependency:copy-dependencies \
+        -DoutputDirectory="$cache/$3" >>"$log" 2>&1; then
+        stamp "$3" "$want"
     else
-        rm -rf "$cache/jars"
-        missing "Apache ZooKeeper (jars)" "Maven could not fetch them"
+        rm -rf "${cache:?}/$3"
+        missing "Apache ZooKeeper $1 (jars)" "Maven could not fetch them"
     fi
 }
 
@@ -77,6 +78,8 @@ debian() {
     fi
 }
 
-jars
+jars 3.9.5 pom.xml jars
+jars 3.8.0 pom-3.8.xml jars-3.8.0
+jars 3.8.6 pom-3.8.xml jars-3.8.6
 venv
 debian

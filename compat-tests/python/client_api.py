@@ -1,10 +1,11 @@
 """kazoo's client against a real server: every call of its API that a server answers."""
 
 import sys
+import threading
 import time
 import uuid
 
-from kazoo.client import KazooClient, KazooState, TransactionRequest
+from kazoo.client import KazooState, TransactionRequest
 from kazoo.exceptions import (
     AuthFailedError,
     BadVersionError,
@@ -259,7 +260,7 @@ def step_retry(zk):
 
 def step_chroot(zk):
     zk.create("/chroot")
-    below = KazooClient(hosts=steps.HOSTS + "/chroot")
+    below = steps.Client(hosts=steps.HOSTS + "/chroot")
     below.start()
     below.create("/inside", b"x")
     assert below.get_children("/") == ["inside"]
@@ -272,7 +273,7 @@ def step_chroot(zk):
 def step_reattach(zk):
     session = zk.client_id
     zk.create("/mine", ephemeral=True)
-    again = KazooClient(hosts=steps.HOSTS, client_id=session)
+    again = steps.Client(hosts=steps.HOSTS, client_id=session)
     again.start()
     assert again.client_id[0] == session[0]
     assert again.exists("/mine").owner_session_id == session[0]
@@ -286,7 +287,7 @@ def step_reattach(zk):
 
 def step_states(zk):
     states = []
-    other = KazooClient(hosts=steps.HOSTS)
+    other = steps.Client(hosts=steps.HOSTS)
     other.add_listener(states.append)
     other.start()
     other._connection._socket.shutdown(2)
@@ -298,7 +299,7 @@ def step_states(zk):
 
 
 def step_expired_session(zk):
-    short = KazooClient(hosts=steps.HOSTS, timeout=4.0)
+    short = steps.Client(hosts=steps.HOSTS, timeout=4.0)
     short.start()
     session = short.client_id
     name = "/short-" + uuid.uuid4().hex
@@ -311,10 +312,19 @@ def step_expired_session(zk):
     short.add_listener(lambda state: False)
     handler = short.handler
     original = handler.select
-    handler.select = lambda *arguments, **named: time.sleep(30) or original(*arguments, **named)
-    eventually(lambda: events, "the ephemeral goes with its session", patience=20)
+    silence = threading.Event()
+
+    def silent(*arguments, **named):
+        silence.wait(30)
+        return original(*arguments, **named)
+
+    handler.select = silent
+    try:
+        eventually(lambda: events, "the ephemeral goes with its session", patience=20)
+    finally:
+        silence.set()
     assert events[0] == WatchedEvent(EventType.DELETED, KeeperState.CONNECTED, name)
-    again = KazooClient(hosts=steps.HOSTS, client_id=session)
+    again = steps.Client(hosts=steps.HOSTS, client_id=session)
     again.start()
     assert again.client_id[0] != session[0], "an expired session came back"
     again.stop()

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::server::ApacheVersion;
 use crate::suite::Skip;
 
 /// The root of the repository.
@@ -20,8 +21,17 @@ pub fn folder() -> PathBuf {
 
 /// Class path of Apache ZooKeeper 3.9.5 and of its client and shell; needs a `java` in PATH.
 pub fn jars() -> Result<String, Skip> {
+    server_jars(ApacheVersion::V3_9_5)
+}
+
+/// Class path of a version of Apache ZooKeeper's server; needs a `java` in PATH.
+pub fn server_jars(version: ApacheVersion) -> Result<String, Skip> {
     needs_command("java")?;
-    let jars = folder().join("jars");
+    let jars = folder().join(match version {
+        ApacheVersion::V3_8_0 => "jars-3.8.0",
+        ApacheVersion::V3_8_6 => "jars-3.8.6",
+        ApacheVersion::V3_9_5 => "jars",
+    });
     if !jars.join(".stamp").exists() {
         return Err(Skip(format!(
             "no jars in {}: run compat-tests/fetch.sh",

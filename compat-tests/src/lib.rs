@@ -4,10 +4,17 @@
 //! test, so that a mistake made once in the codec cannot hide on both sides of the wire.
 
 pub mod cache;
+pub mod ensemble;
 pub mod fixtures;
+pub mod history;
 pub mod load;
+pub mod ports;
+pub mod programs;
+pub mod roaming;
 pub mod server;
+pub mod service;
 pub mod state;
 pub mod suite;
+pub mod synchronization;
 pub mod tree;
 pub mod wire;

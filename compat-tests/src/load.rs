@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::wire::{Client, Fields, op};
@@ -17,6 +19,7 @@ const WINDOW: usize = 32;
 /// Writers at work.
 pub struct Load {
     writers: Vec<JoinHandle<Written>>,
+    acknowledged: Arc<AtomicUsize>,
 }
 
 /// What one writer did before its connection broke.
@@ -41,16 +44,24 @@ impl Load {
     /// Starts writers, each with a new folder below `/`; `run` makes the names unique.
     #[track_caller]
     pub fn start(address: SocketAddr, run: usize, writers: usize) -> Self {
+        let total = Arc::<AtomicUsize>::default();
         let writers = (0..writers).map(|writer| {
             let folder = format!("/load-{run}-{writer}");
             let mut client = Client::connect(address);
             client.create(&folder, b"", 0);
             client.create(&format!("{folder}/counter"), b"", 0);
-            thread::spawn(move || write(client, folder))
+            let total = Arc::clone(&total);
+            thread::spawn(move || write(client, folder, &total))
         });
         Self {
             writers: writers.collect(),
+            acknowledged: total,
         }
+    }
+
+    /// Writes acknowledged so far.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits for all connections to break: kill the server first.
@@ -62,7 +73,7 @@ impl Load {
     }
 }
 
-fn write(mut client: Client, folder: String) -> Written {
+fn write(mut client: Client, folder: String, total: &AtomicUsize) -> Written {
     let mut written = Written {
         folder,
         acknowledged: 0,
@@ -83,6 +94,7 @@ fn write(mut client: Client, folder: String) -> Written {
                     written.acknowledged, written.folder
                 );
                 written.acknowledged += 1;
+                total.fetch_add(1, Ordering::Relaxed);
                 written.zxid = reply.zxid;
             }
             Err(_) => return written,

@@ -1,8 +1,8 @@
-//! Starts, watches and ends one real server process: Oxkeeper, or Apache ZooKeeper 3.9.5.
+//! Starts, watches and ends one real server process: Oxkeeper, or a version of Apache ZooKeeper.
 //!
 //! Invariant: a process started here ends with the value that stands for it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,24 +20,43 @@ const START: Duration = Duration::from_secs(60);
 /// The promise of a clean stop (SIGTERM).
 const STOP: Duration = Duration::from_secs(10);
 /// A starting Apache server may accept a connection and then forget it: ask again soon.
-const PROBE: Duration = Duration::from_millis(500);
+pub(crate) const PROBE: Duration = Duration::from_millis(500);
 /// Pause between two looks at another process; there is nothing to wait on.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// Which implementation a test drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The binary under test: `OXKEEPER_BIN`, or `target/release/oxkeeper`.
     Oxkeeper,
-    /// Apache ZooKeeper 3.9.5 from the cache folder.
-    Apache,
+    /// Apache ZooKeeper from the cache folder.
+    Apache(ApacheVersion),
+}
+
+/// The versions of Apache ZooKeeper that the tests drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApacheVersion {
+    /// The first of its line: it writes epochs before data, and acks proposals early.
+    V3_8_0,
+    /// The newest of its line that can be had.
+    V3_8_6,
+    /// The reference.
+    V3_9_5,
+}
+
+impl ApacheVersion {
+    /// All of them, the reference first.
+    pub const ALL: [Self; 3] = [Self::V3_9_5, Self::V3_8_0, Self::V3_8_6];
 }
 
 impl Kind {
+    /// The server whose behaviour is the standard.
+    pub const REFERENCE: Self = Self::Apache(ApacheVersion::V3_9_5);
+
     /// Oxkeeper, unless `OX_SERVER=apache` asks to try the tests themselves on the real server.
     pub fn under_test() -> Self {
         match std::env::var("OX_SERVER").as_deref() {
-            Ok("apache") => Self::Apache,
+            Ok("apache") => Self::REFERENCE,
             _ => Self::Oxkeeper,
         }
     }
@@ -46,8 +65,19 @@ impl Kind {
     pub fn describe(self) -> String {
         match self {
             Self::Oxkeeper => format!("oxkeeper ({})", oxkeeper_binary().display()),
-            Self::Apache => "Apache ZooKeeper 3.9.5".to_owned(),
+            Self::Apache(_) => format!("Apache ZooKeeper {self}"),
         }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Oxkeeper => "oxkeeper",
+            Self::Apache(ApacheVersion::V3_8_0) => "3.8.0",
+            Self::Apache(ApacheVersion::V3_8_6) => "3.8.6",
+            Self::Apache(ApacheVersion::V3_9_5) => "3.9.5",
+        })
     }
 }
 
@@ -64,6 +94,7 @@ pub fn oxkeeper_binary() -> PathBuf {
 pub struct Setup {
     kind: Kind,
     home: PathBuf,
+    port: Option<u16>,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     environment: Vec<(String, String)>,
@@ -87,6 +118,7 @@ impl Setup {
         let setup = Self {
             kind,
             home: home.to_path_buf(),
+            port: None,
             lines: Vec::new(),
             properties: Vec::new(),
             environment: Vec::new(),
@@ -123,6 +155,13 @@ impl Setup {
     pub fn line(mut self, key: &str, value: &str) -> Self {
         self.lines.retain(|(known, _)| known != key);
         self.lines.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Clients connect to this port; its `server.N` line says so, and no line `clientPort`.
+    #[must_use]
+    pub fn port_in_server_line(mut self, port: u16) -> Self {
+        self.port = Some(port);
         self
     }
 
@@ -207,57 +246,24 @@ impl Setup {
     /// Starts the server without waiting for it.
     #[track_caller]
     pub fn spawn(&self) -> Result<Server, Skip> {
-        let port = free_port();
-        let config = self.home.join("zoo.cfg");
         let mut text = String::new();
         for (key, value) in &self.lines {
             writeln!(text, "{key}={value}").expect("a String takes all");
         }
-        if self.value("clientPort").is_none() {
+        let in_lines = self
+            .value("clientPort")
+            .map(|text| text.parse().expect("a port"));
+        let port = in_lines.or(self.port).unwrap_or_else(|| {
+            let port = free_port();
             writeln!(text, "clientPort={port}\nclientPortAddress=127.0.0.1").expect("as above");
-        }
+            port
+        });
+        let config = self.home.join("zoo.cfg");
         fs::write(&config, text).expect("zoo.cfg can be written");
         let log_path = self.home.join("server.log");
         let log = File::create(&log_path).expect("server.log can be made");
         let mut words = self.wrapper.clone();
-        match self.kind {
-            Kind::Oxkeeper => {
-                let binary = oxkeeper_binary();
-                assert!(
-                    binary.exists(),
-                    "no {}: cargo build --release -p ox-cli, or set OXKEEPER_BIN",
-                    binary.display()
-                );
-                words.extend([binary.display().to_string(), "serve".into()]);
-                words.extend(
-                    self.properties
-                        .iter()
-                        .map(|(name, value)| format!("-D{name}={value}")),
-                );
-            }
-            Kind::Apache => {
-                let logback = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/logback.xml");
-                words.extend(
-                    [
-                        "java",
-                        "-Xmx512m",
-                        "-XX:+UseSerialGC",
-                        "-XX:TieredStopAtLevel=1",
-                    ]
-                    .map(str::to_owned),
-                );
-                words.push(format!("-Dlogback.configurationFile={}", logback.display()));
-                words.push("-Dzookeeper.admin.enableServer=false".into());
-                words.push("-Dfile.encoding=UTF-8".into());
-                words.extend(
-                    self.properties
-                        .iter()
-                        .map(|(name, value)| format!("-D{name}={value}")),
-                );
-                words.extend(["-cp".into(), cache::jars()?]);
-                words.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
-            }
-        }
+        words.extend(self.command()?);
         words.push(config.display().to_string());
         let child = Command::new(&words[0])
             .args(&words[1..])
@@ -268,16 +274,51 @@ impl Setup {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", words[0]));
-        let port = self
-            .value("clientPort")
-            .map_or(port, |text| text.parse().expect("a port"));
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Server {
             kind: self.kind,
             child,
-            address,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
             log_path,
         })
+    }
+
+    /// The server's command line, up to the name of its zoo.cfg.
+    fn command(&self) -> Result<Vec<String>, Skip> {
+        let properties = self
+            .properties
+            .iter()
+            .map(|(name, value)| format!("-D{name}={value}"));
+        match self.kind {
+            Kind::Oxkeeper => {
+                let binary = oxkeeper_binary();
+                assert!(
+                    binary.exists(),
+                    "no {}: cargo build --release -p ox-cli, or set OXKEEPER_BIN",
+                    binary.display()
+                );
+                let mut words = vec![binary.display().to_string(), "serve".into()];
+                words.extend(properties);
+                Ok(words)
+            }
+            Kind::Apache(version) => {
+                let logback = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/logback.xml");
+                let mut words: Vec<String> = [
+                    "java",
+                    "-Xmx512m",
+                    "-XX:+UseSerialGC",
+                    "-XX:TieredStopAtLevel=1",
+                ]
+                .map(str::to_owned)
+                .into();
+                words.push(format!("-Dlogback.configurationFile={}", logback.display()));
+                words.push("-Dzookeeper.admin.enableServer=false".into());
+                words.push("-Dfile.encoding=UTF-8".into());
+                words.extend(properties);
+                words.extend(["-cp".into(), cache::server_jars(version)?]);
+                words.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
+                Ok(words)
+            }
+        }
     }
 }
 
@@ -326,7 +367,8 @@ impl Server {
         self.ask(word, Duration::from_secs(10))
     }
 
-    fn ask(&self, word: &str, patience: Duration) -> std::io::Result<String> {
+    /// As `four_letter_word`, giving up after `patience` for each of connecting and reading.
+    pub fn ask(&self, word: &str, patience: Duration) -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.address, patience)?;
         stream.set_read_timeout(Some(patience))?;
         stream.write_all(word.as_bytes())?;
@@ -369,7 +411,10 @@ impl Server {
     #[track_caller]
     pub fn terminate(self) {
         self.signal(Signal::TERM);
-        let clean = if self.kind == Kind::Apache { 143 } else { 0 };
+        let clean = match self.kind {
+            Kind::Oxkeeper => 0,
+            Kind::Apache(_) => 143,
+        };
         let (status, log) = self.wait(STOP);
         let Some(status) = status else {
             panic!("still there {STOP:?} after SIGTERM:\n{log}");
@@ -388,6 +433,21 @@ impl Server {
             .and_then(Pid::from_raw)
             .expect("a pid");
         kill_process(pid, signal).expect("our own child");
+    }
+
+    /// Whether SIGSTOP has reached every thread: until then some go on working.
+    pub fn is_stopped(&self) -> bool {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let threads = fs::read_dir(folder).expect("our own child");
+        threads.flatten().all(|thread| {
+            // A thread that has ended meanwhile does nothing either.
+            let text = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which may hold anything but ends at the last bracket.
+            let state = text
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('T'));
+            state.unwrap_or(true)
+        })
     }
 
     /// Waits for the process to end by itself: its status, if it did, and its log.

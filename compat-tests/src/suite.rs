@@ -16,6 +16,14 @@ pub struct Skip(pub String);
 /// One test: panics when what it tests is wrong.
 pub type Test = fn() -> Result<(), Skip>;
 
+/// A test that was made for one of several versions of a server.
+pub struct Case {
+    /// As the command line can name it.
+    pub name: String,
+    /// Panics when what it tests is wrong.
+    pub run: Box<dyn Fn() -> Result<(), Skip>>,
+}
+
 /// Prints one line of the test's story.
 #[expect(
     clippy::print_stdout,
@@ -25,15 +33,24 @@ pub fn say(line: impl Display) {
     println!("{line}");
 }
 
+/// As `run`, of tests that are known when this is compiled.
+pub fn main(suite: &str, tests: &[(&str, Test)]) -> ExitCode {
+    let cases = tests.iter().map(|(name, test)| Case {
+        name: (*name).to_owned(),
+        run: Box::new(*test),
+    });
+    run(suite, cases.collect())
+}
+
 /// Runs the tests whose names contain one of the command line's words (all without words) and
 /// ends with the line `N passed, N failed, N skipped`.
-pub fn main(suite: &str, tests: &[(&str, Test)]) -> ExitCode {
+pub fn run(suite: &str, cases: Vec<Case>) -> ExitCode {
     let words: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| !word.starts_with("--"))
         .collect();
     if std::env::args().any(|word| word == "--list") {
-        for (name, _) in tests {
+        for Case { name, .. } in cases {
             say(format!("{name}: test"));
         }
         return ExitCode::SUCCESS;
@@ -43,12 +60,12 @@ pub fn main(suite: &str, tests: &[(&str, Test)]) -> ExitCode {
         Kind::under_test().describe()
     ));
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
-    for (name, test) in tests {
+    for Case { name, run } in cases {
         if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }
         let begun = Instant::now();
-        let verdict = catch_unwind(AssertUnwindSafe(test));
+        let verdict = catch_unwind(AssertUnwindSafe(run));
         let took = begun.elapsed().as_secs_f64();
         match verdict {
             Ok(Ok(())) => {
@@ -60,8 +77,8 @@ pub fn main(suite: &str, tests: &[(&str, Test)]) -> ExitCode {
                 say(format!("test {suite}::{name} ... skipped: {reason}"));
             }
             Err(_) => {
-                failed.push(*name);
                 say(format!("test {suite}::{name} ... FAILED ({took:.1} s)"));
+                failed.push(name);
             }
         }
     }

@@ -414,9 +414,15 @@ impl Client {
         password: &[u8],
         timeout_ms: i32,
     ) -> io::Result<Self> {
+        let request = connect_request(session, password, timeout_ms, 0);
+        Self::dial(address, &request, PATIENCE)
+    }
+
+    /// Connects with a framed ConnectRequest, whose answer must come in the time given.
+    pub fn dial(address: SocketAddr, request: &[u8], patience: Duration) -> io::Result<Self> {
         let mut connection = Connection::open(address)?;
-        connection.send(&connect_request(session, password, timeout_ms, 0));
-        let Incoming::Frame(frame) = connection.receive(PATIENCE) else {
+        connection.send(request);
+        let Incoming::Frame(frame) = connection.receive(patience) else {
             return Err(io::Error::other("no ConnectResponse"));
         };
         let mut record = Record(&frame);
@@ -432,6 +438,17 @@ impl Client {
         })
     }
 
+    /// The number of the next request.
+    pub fn next_xid(&self) -> i32 {
+        self.next_xid
+    }
+
+    /// Goes on with the numbers of an earlier connection of the session, as the libraries do: a
+    /// server holds a late request of that one against commits for the session by its number.
+    pub fn number_from(&mut self, xid: i32) {
+        self.next_xid = xid;
+    }
+
     /// Sends a request and returns its xid.
     pub fn send(&mut self, opcode: i32, body: &Fields) -> i32 {
         let xid = self.next_xid;
@@ -442,29 +459,57 @@ impl Client {
 
     /// The next reply; events on the way are kept. An error when the connection ends or is silent.
     pub fn reply(&mut self) -> io::Result<Reply> {
+        self.reply_within(PATIENCE)
+    }
+
+    /// As `reply`, with a patience of one's own for each frame.
+    pub fn reply_within(&mut self, patience: Duration) -> io::Result<Reply> {
         loop {
-            let frame = match self.connection.receive(PATIENCE) {
-                Incoming::Frame(frame) => frame,
-                Incoming::Closed => return Err(io::ErrorKind::ConnectionReset.into()),
-                Incoming::Silence => return Err(io::ErrorKind::TimedOut.into()),
-            };
-            let mut record = Record(&frame);
-            let (xid, zxid, error) = (record.int(), record.long(), record.int());
-            if xid != -1 {
-                return Ok(Reply {
-                    xid,
-                    zxid,
-                    error,
-                    body: record.0.to_vec(),
-                });
+            if let Some(reply) = self.take_in(patience)? {
+                return Ok(reply);
             }
-            let (kind, _state) = (record.int(), record.int());
-            self.events.push_back(Event {
-                zxid,
-                kind,
-                path: record.string(),
-            });
         }
+    }
+
+    /// The next event; panics when it does not come, or a reply does.
+    #[track_caller]
+    pub fn event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            match self.take_in(PATIENCE) {
+                Ok(None) => {}
+                Ok(Some(reply)) => panic!("a reply and no event: {reply:?}"),
+                Err(error) => panic!("no event: {error}"),
+            }
+        }
+    }
+
+    /// Receives one frame: a reply, or an event that is kept.
+    fn take_in(&mut self, patience: Duration) -> io::Result<Option<Reply>> {
+        let frame = match self.connection.receive(patience) {
+            Incoming::Frame(frame) => frame,
+            Incoming::Closed => return Err(io::ErrorKind::ConnectionReset.into()),
+            Incoming::Silence => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        let mut record = Record(&frame);
+        let (xid, zxid, error) = (record.int(), record.long(), record.int());
+        if xid != -1 {
+            return Ok(Some(Reply {
+                xid,
+                zxid,
+                error,
+                body: record.0.to_vec(),
+            }));
+        }
+        let (kind, _state) = (record.int(), record.int());
+        self.events.push_back(Event {
+            zxid,
+            kind,
+            path: record.string(),
+        });
+        Ok(None)
     }
 
     /// Sends a request and waits for its reply; panics when there is none.
@@ -479,6 +524,16 @@ impl Client {
             }
             Err(error) => panic!("no reply to opcode {opcode}: {error}"),
         }
+    }
+
+    /// Sends a request with an xid that means something (-4, auth) and waits for its reply.
+    #[track_caller]
+    pub fn call_with_xid(&mut self, xid: i32, opcode: i32, body: &Fields) -> Reply {
+        self.connection.send(&request(xid, opcode, body));
+        let reply = self.reply();
+        let reply = reply.unwrap_or_else(|error| panic!("no reply to opcode {opcode}: {error}"));
+        assert_eq!(reply.xid, xid, "replies out of order");
+        reply
     }
 
     /// As `call`, and the reply must be a success.
@@ -515,6 +570,19 @@ impl Client {
         let mut names = Record(&reply.body).strings();
         names.sort();
         names
+    }
+
+    /// Sets data watches as a client does that has connected again: those whose node has changed
+    /// since `relative_zxid` fire at once, before the answer.
+    pub fn set_data_watches(&mut self, relative_zxid: i64, paths: &[&str]) {
+        const XID: i32 = -8;
+        let none: &[&str] = &[];
+        let body = Fields::new()
+            .long(relative_zxid)
+            .strings(paths)
+            .strings(none)
+            .strings(none);
+        self.connection.send(&request(XID, op::SET_WATCHES, &body));
     }
 
     /// Ends the session.

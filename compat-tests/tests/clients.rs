@@ -4,14 +4,18 @@
 //! exit code 0 only if all of it came out right. `fetch.sh` gets the clients; one that could not be
 //! had is skipped.
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::Duration;
 
 use compat_tests::cache;
+use compat_tests::programs::{self, bounded, compile_java, java, source};
 use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::suite::{self, Skip, say};
+
+/// How long a client program may take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
     suite::main(
@@ -42,17 +46,6 @@ fn setup(home: &Path) -> Setup {
         )
 }
 
-fn source(below: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
-}
-
-/// A program that is ended, and so fails, if it hangs.
-fn bounded(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("timeout");
-    command.arg("180").arg(program);
-    command
-}
-
 /// Runs a client program; panics with all it said, and the server's log, if it fails.
 #[track_caller]
 fn succeeds(server: &Server, command: &mut Command) -> Output {
@@ -75,47 +68,11 @@ fn succeeds(server: &Server, command: &mut Command) -> Output {
 }
 
 fn kazoo(script: &str) -> Result<(), Skip> {
-    let python = cache::python()?;
+    let mut command = programs::kazoo(PATIENCE, script)?;
     let home = tempfile::tempdir().expect("a temporary folder");
     let server = setup(home.path()).start()?;
-    let mut command = bounded(python);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command
-        .arg(source("python").join(script))
-        .arg(server.connect_string());
-    succeeds(&server, &mut command);
+    succeeds(&server, command.arg(server.connect_string()));
     Ok(())
-}
-
-/// The class path of our Java programs, compiled into `home`.
-fn compile_java(home: &Path) -> Result<String, Skip> {
-    let jars = cache::jars()?;
-    cache::needs_command("javac")?;
-    let classes = home.join("classes");
-    let sources = ["Steps", "ClientApi", "Leave"];
-    let output = Command::new("javac")
-        .args(["-nowarn", "-cp", &jars, "-d"])
-        .arg(&classes)
-        .args(sources.map(|name| source("java/src").join(format!("{name}.java"))))
-        .output()
-        .expect("javac can be run");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(format!("{}:{jars}", classes.display()))
-}
-
-fn java(class_path: &str, class: &str) -> Command {
-    let mut command = bounded("java");
-    command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-    command.arg(format!(
-        "-Dlogback.configurationFile={}",
-        source("java/logback.xml").display()
-    ));
-    command.args(["-Dcompat.log=ERROR", "-cp", class_path, class]);
-    command
 }
 
 fn java_client_api() -> Result<(), Skip> {
@@ -124,7 +81,7 @@ fn java_client_api() -> Result<(), Skip> {
     let server = setup(&home.path().join("server")).start()?;
     succeeds(
         &server,
-        java(&class_path, "ClientApi").arg(server.connect_string()),
+        java(PATIENCE, &class_path, "ClientApi").arg(server.connect_string()),
     );
     Ok(())
 }
@@ -136,13 +93,13 @@ fn java_across_a_restart() -> Result<(), Skip> {
     let server = setup.start()?;
     succeeds(
         &server,
-        java(&class_path, "Leave").args([&server.connect_string(), "write"]),
+        java(PATIENCE, &class_path, "Leave").args([&server.connect_string(), "write"]),
     );
     server.terminate();
     let server = setup.start()?;
     succeeds(
         &server,
-        java(&class_path, "Leave").args([&server.connect_string(), "read"]),
+        java(PATIENCE, &class_path, "Leave").args([&server.connect_string(), "read"]),
     );
     Ok(())
 }
@@ -238,7 +195,7 @@ fn java_shell_commands() -> Result<(), Skip> {
     let jars = cache::jars()?;
     let home = tempfile::tempdir().expect("a temporary folder");
     let server = setup(home.path()).start()?;
-    let mut child = java(&jars, "org.apache.zookeeper.ZooKeeperMain")
+    let mut child = java(PATIENCE, &jars, "org.apache.zookeeper.ZooKeeperMain")
         .args(["-server", &server.connect_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -295,7 +252,7 @@ fn java_shell_one_shot() -> Result<(), Skip> {
         (&["get", "/none"], 1, "", "Node does not exist: /none"),
         (&["ls", "/"], 0, "[one-shot, zookeeper]", ""),
     ] {
-        let output = java(&jars, "org.apache.zookeeper.ZooKeeperMain")
+        let output = java(PATIENCE, &jars, "org.apache.zookeeper.ZooKeeperMain")
             .args(["-server", &server.connect_string()])
             .args(arguments)
             .stdin(Stdio::null())
@@ -350,7 +307,10 @@ fn c_client_api() -> Result<(), Skip> {
         String::from_utf8_lossy(&output.stderr)
     );
     let server = setup(&home.path().join("server")).start()?;
-    succeeds(&server, bounded(program).arg(server.connect_string()));
+    succeeds(
+        &server,
+        bounded(PATIENCE, program).arg(server.connect_string()),
+    );
     Ok(())
 }
 
@@ -375,7 +335,7 @@ fn c_shell() -> Result<(), Skip> {
         ("delete /c-shell", "/c-shell: rc = 0"),
         ("get /c-shell", "/c-shell: rc = -101"),
     ] {
-        let output = bounded(root.join("usr/lib/zookeeper/bin/cli_mt"))
+        let output = bounded(PATIENCE, root.join("usr/lib/zookeeper/bin/cli_mt"))
             .env("LD_LIBRARY_PATH", libraries(&root))
             .arg(server.connect_string())
             .arg(format!("cmd:{command}"))

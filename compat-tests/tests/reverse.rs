@@ -116,7 +116,7 @@ fn there_and_back(compression: &str, end: End) -> Result<(), Skip> {
     assert_eq!(found, extension, "form of {}", newest.display());
 
     // Read there.
-    let theirs = settings(Setup::new(Kind::Apache, &home.path().join("theirs")))
+    let theirs = settings(Setup::new(Kind::REFERENCE, &home.path().join("theirs")))
         .line("dataDir", setup.value("dataDir").expect("set by new"));
     for kept in [None, forms.last(), forms.first()] {
         let what = kept.map_or_else(|| "all".into(), |kept| kept.display().to_string());

@@ -65,7 +65,7 @@ fn check(file: &str) -> Result<(), Skip> {
         .property("zookeeper.extendedTypesEnabled", "true")
         .property("zookeeper.enforceQuota", "true")
         .start()?;
-    let rewrite = kind == Kind::Apache && std::env::var_os("OX_REWRITE").is_some();
+    let rewrite = kind == Kind::REFERENCE && std::env::var_os("OX_REWRITE").is_some();
     let mut wrong = String::new();
     for case in &mut cases {
         let said = run(kind, &server, home.path(), &case.input)?;
@@ -173,7 +173,7 @@ fn shell(kind: Kind, home: &Path) -> Result<Vec<String>, Skip> {
             oxkeeper_binary().display().to_string(),
             "shell".into(),
         ]),
-        Kind::Apache => {
+        Kind::Apache(_) => {
             let quiet = home.join("quiet.xml");
             fs::write(&quiet, "<configuration/>").expect("a file can be written");
             java(&quiet)

@@ -4,18 +4,52 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
+use crate::cluster::Cluster;
 use crate::load::{self, Outcome, rate};
 use crate::report::{Report, median, say};
-use crate::server::{Home, Kind};
+use crate::server::Kind;
 use crate::workload::Workload;
 use crate::{Error, Plan};
 
-/// How many times Apache's operations per CPU second are to be reached.
-fn goal(workload: Workload) -> Option<f64> {
-    match workload {
-        Workload::Get => Some(10.0),
-        Workload::Set | Workload::Create => Some(5.0),
-        Workload::Mix => None,
+/// How many servers of a kind there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setup {
+    Alone,
+    /// Three that vote.
+    Ensemble,
+}
+
+impl Setup {
+    fn size(self) -> usize {
+        match self {
+            Self::Alone => 1,
+            Self::Ensemble => 3,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Alone => "a server alone",
+            Self::Ensemble => "an ensemble of three servers: CPU and memory of all three",
+        }
+    }
+
+    /// Before the name of a workload in a verdict.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Alone => "",
+            Self::Ensemble => "ensemble, ",
+        }
+    }
+
+    /// How many times Apache's operations per CPU second are to be reached.
+    fn goal(self, workload: Workload) -> Option<f64> {
+        match (workload, self) {
+            (Workload::Get, _) => Some(10.0),
+            (Workload::Set | Workload::Create, Self::Alone) => Some(5.0),
+            (Workload::Set | Workload::Create, Self::Ensemble) => Some(4.0),
+            (Workload::Mix, _) => None,
+        }
     }
 }
 
@@ -32,7 +66,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(outcome: &Outcome, cpu_seconds: f64, rss: u64) -> Self {
+    fn new(outcome: &Outcome, cpu_seconds: f64, rss_mib: f64) -> Self {
         Self {
             per_second: outcome.per_second(),
             p50: quantile(&outcome.latencies, 0.5),
@@ -40,7 +74,7 @@ impl Sample {
             p999: quantile(&outcome.latencies, 0.999),
             cpu_seconds,
             per_cpu_second: rate(outcome.operations, cpu_seconds),
-            rss_mib: rate(rss, 1024.0 * 1024.0),
+            rss_mib,
         }
     }
 
@@ -81,19 +115,21 @@ pub(crate) fn quantile(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     rate(latencies.value_at_quantile(quantile), 1.0)
 }
 
-/// One server's samples by workload.
-type Samples = [Vec<Sample>; Workload::ALL.len()];
+/// One kind's samples, a list for each workload of the plan.
+type Samples = Vec<Vec<Sample>>;
 
 pub(crate) async fn run(
-    plan: Plan,
+    setup: Setup,
+    plan: &Plan,
     oxkeeper: &Kind,
     apache: Result<&Kind, &String>,
     data: &Path,
     report: &mut Report,
 ) -> Result<(), Error> {
     say(format!(
-        "load         {} connections x {} outstanding, 100-byte values, {} znodes; {} rounds of \
-         {} s each, {} s warm-up left out; fsync on",
+        "\n{}\nload         {} connections x {} outstanding, 100-byte values, {} znodes; {} rounds \
+         of {} s each, {} s warm-up left out; fsync on",
+        setup.title(),
         load::CONNECTIONS,
         load::OUTSTANDING,
         load::ZNODES,
@@ -106,41 +142,42 @@ pub(crate) async fn run(
         Ok(kind) => say(format!("Apache       {}", kind.describe())),
         Err(why) => say(format!("Apache       skipped: {why}")),
     }
-    let (mut ours, mut theirs) = (Samples::default(), Samples::default());
-    for _ in 0..plan.rounds {
-        round(plan, oxkeeper, data, &mut ours).await?;
+    let mut ours: Samples = vec![Vec::new(); plan.workloads.len()];
+    let mut theirs = ours.clone();
+    for number in 1..=plan.rounds {
+        round(setup, number, plan, oxkeeper, data, &mut ours).await?;
         if let Ok(kind) = apache {
-            round(plan, kind, data, &mut theirs).await?;
+            round(setup, number, plan, kind, data, &mut theirs).await?;
         }
     }
     say("");
     say("workload   server            ops/s  p50 us  p99 us p99.9 us   CPU s   ops/CPU s  RSS MiB");
-    for (workload, samples) in Workload::ALL.into_iter().zip(&ours) {
-        Sample::median(samples).print(workload, oxkeeper.name);
+    let samples = || plan.workloads.iter().zip(&ours).zip(&theirs);
+    for ((&workload, ours), theirs) in samples() {
+        Sample::median(ours).print(workload, oxkeeper.name);
         if let Ok(kind) = apache {
-            let place = Workload::ALL.iter().position(|other| *other == workload);
-            let samples = &theirs[place.expect("it is one of them")];
-            Sample::median(samples).print(workload, kind.name);
+            Sample::median(theirs).print(workload, kind.name);
         }
     }
     say("");
-    for ((workload, ours), theirs) in Workload::ALL.into_iter().zip(&ours).zip(&theirs) {
-        judge(workload, ours, theirs, apache, report);
+    for ((&workload, ours), theirs) in samples() {
+        judge(setup, workload, ours, theirs, apache, report);
     }
     Ok(())
 }
 
 fn judge(
+    setup: Setup,
     workload: Workload,
     ours: &[Sample],
     theirs: &[Sample],
     apache: Result<&Kind, &String>,
     report: &mut Report,
 ) {
-    let name = workload.name();
+    let name = format!("{}{}", setup.prefix(), workload.name());
     let (ours, theirs) = (Sample::median(ours), Sample::median(theirs));
     let ratio = ours.per_cpu_second / theirs.per_cpu_second;
-    match (goal(workload), apache) {
+    match (setup.goal(workload), apache) {
         (Some(goal), Ok(_)) => report.check(
             goal <= ratio,
             &format!("{name}: at least {goal} times Apache's operations per CPU second"),
@@ -158,20 +195,35 @@ fn judge(
     }
 }
 
-/// A fresh server: warmed up by all workloads, then measured under each.
-async fn round(plan: Plan, kind: &Kind, data: &Path, samples: &mut Samples) -> Result<(), Error> {
-    let home = Home::new(kind, data)?;
-    let (server, _) = home.start(&[])?;
-    let servers = server.servers();
+/// Fresh servers: warmed up by all workloads, then measured under each.
+async fn round(
+    setup: Setup,
+    number: usize,
+    plan: &Plan,
+    kind: &Kind,
+    data: &Path,
+    samples: &mut Samples,
+) -> Result<(), Error> {
+    let cluster = Cluster::start(kind, setup.size(), data)?;
+    match setup {
+        Setup::Alone => {}
+        Setup::Ensemble => say(format!(
+            "round {number}      {}: {}",
+            kind.name,
+            cluster.describe()
+        )),
+    }
+    let servers = cluster.servers();
     load::prepare(&servers).await?;
-    for workload in Workload::ALL {
-        load::drive(&servers, workload, 0, plan.warm_up / 4).await?;
+    let each = u32::try_from(plan.workloads.len()).unwrap_or(1).max(1);
+    for &workload in &plan.workloads {
+        load::drive(&servers, workload, 0, plan.warm_up / each).await?;
     }
-    for (workload, samples) in Workload::ALL.into_iter().zip(samples) {
-        let before = server.cpu_seconds()?;
+    for (&workload, samples) in plan.workloads.iter().zip(samples) {
+        let before = cluster.cpu_seconds()?;
         let outcome = load::drive(&servers, workload, 1, plan.measure).await?;
-        let cpu_seconds = server.cpu_seconds()? - before;
-        samples.push(Sample::new(&outcome, cpu_seconds, server.memory("VmRSS")?));
+        let cpu_seconds = cluster.cpu_seconds()? - before;
+        samples.push(Sample::new(&outcome, cpu_seconds, cluster.rss_mib()?));
     }
-    server.stop()
+    cluster.stop()
 }

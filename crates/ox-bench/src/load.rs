@@ -58,11 +58,27 @@ pub(crate) fn record(latencies: &mut Histogram<u64>, took: Duration) {
     latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 }
 
-/// Makes the znodes that the workloads use.
+/// Makes the znodes that the workloads use; every server has them then.
 pub(crate) async fn prepare(servers: &Servers) -> Result<(), Error> {
     folder(servers, FOLDER).await?;
     folder(servers, CREATED).await?;
-    fill(servers, ZNODE, WIDTH, ZNODES).await
+    fill(servers, ZNODE, WIDTH, ZNODES).await?;
+    for place in 0..servers.hosts.len() {
+        let (client, _events) =
+            Client::connect(&nth(servers, place), &ConnectOptions::default()).await?;
+        client.sync(FOLDER).await?;
+        client.close().await?;
+    }
+    Ok(())
+}
+
+/// The server that connection `number` goes to, and no other: they are shared out in turn.
+fn nth(servers: &Servers, number: usize) -> Servers {
+    let hosts = &servers.hosts;
+    Servers {
+        hosts: vec![hosts[number % hosts.len()].clone()],
+        chroot: servers.chroot.clone(),
+    }
 }
 
 /// Makes a znode for others to be below of.
@@ -172,9 +188,9 @@ where
 {
     let local = LocalSet::new();
     let mut tasks = Vec::new();
-    for connection in 0..CONNECTIONS {
+    for (number, connection) in (0..CONNECTIONS).enumerate() {
         let (next, done) = make(connection);
-        let servers = servers.clone();
+        let servers = nth(servers, number);
         tasks.push(local.spawn_local(async move { one(&servers, next, done).await }));
     }
     local
@@ -215,6 +231,13 @@ pub(crate) async fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_go_to_the_servers_in_turn() {
+        let Ok(servers) = "a:1,b:2,c:3".parse();
+        let hosts: Vec<_> = (0..4).map(|number| nth(&servers, number).hosts).collect();
+        assert_eq!(hosts, [["a:1"], ["b:2"], ["c:3"], ["a:1"]]);
+    }
 
     #[test]
     fn latencies_of_milliseconds_are_kept_apart() {

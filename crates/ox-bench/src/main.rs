@@ -1,9 +1,11 @@
-//! `ox-bench`: Oxkeeper and Apache ZooKeeper 3.9.5 side by side, then what a million znodes cost.
+//! `ox-bench`: Oxkeeper and Apache ZooKeeper 3.9.5 side by side, alone and as ensembles of three,
+//! then what a million znodes cost.
 //!
-//! Both servers run with fsync on, each on a port of its own and on the same file system, one at a
-//! time, in turns. Load generator and server share the machine, so what counts is operations per
-//! CPU second of the server. The last line is `N passed, N failed, N skipped`.
+//! All servers run with fsync on, each on ports of its own and on the same file system, one kind at
+//! a time, in turns. Load generator and servers share the machine, so what counts is operations per
+//! CPU second of the servers. The last line is `N passed, N failed, N skipped`.
 
+mod cluster;
 mod compare;
 mod load;
 mod machine;
@@ -17,10 +19,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use compare::Setup;
 use report::{Report, say};
+use workload::Workload;
 
 /// Compares Oxkeeper with Apache ZooKeeper and measures a million znodes.
 #[derive(Debug, Parser)]
@@ -46,11 +50,29 @@ struct Arguments {
     /// One short round: shows that everything works, not how fast it is.
     #[arg(long)]
     quick: bool,
+    /// Only this part.
+    #[arg(long)]
+    only: Option<Part>,
+    /// Only this workload, in the comparisons.
+    #[arg(long)]
+    workload: Option<Workload>,
 }
 
-/// How long to measure.
-#[derive(Clone, Copy, Debug)]
+/// What can be run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One server of each kind.
+    Standalone,
+    /// Three servers of each kind.
+    Ensemble,
+    /// A million znodes.
+    Million,
+}
+
+/// What to measure, and for how long.
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    pub(crate) workloads: Vec<Workload>,
     pub(crate) rounds: usize,
     pub(crate) measure: Duration,
     pub(crate) warm_up: Duration,
@@ -95,13 +117,18 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Report, Error> {
     let seconds = |seconds: u64| Duration::from_secs(seconds);
+    let workloads = arguments
+        .workload
+        .map_or(Workload::ALL.to_vec(), |only| vec![only]);
     let plan = match arguments.quick {
         true => Plan {
+            workloads,
             rounds: 1,
             measure: seconds(2),
             warm_up: seconds(2),
         },
         false => Plan {
+            workloads,
             rounds: arguments.rounds.max(1),
             measure: seconds(arguments.seconds),
             warm_up: seconds(arguments.warm_up),
@@ -118,8 +145,22 @@ fn run(arguments: &Arguments) -> Result<Report, Error> {
     let apache = server::Kind::apache(&arguments.jars);
     runtime.block_on(async {
         let benchmarks = async {
-            compare::run(plan, &oxkeeper, apache.as_ref(), &data, &mut report).await?;
-            million::run(plan, &oxkeeper, &data, &mut report).await
+            for part in Part::value_variants() {
+                if arguments.only.is_some_and(|only| only != *part) {
+                    continue;
+                }
+                let setup = match part {
+                    Part::Standalone => Setup::Alone,
+                    Part::Ensemble => Setup::Ensemble,
+                    Part::Million => {
+                        million::run(&plan, &oxkeeper, &data, &mut report).await?;
+                        continue;
+                    }
+                };
+                let apache = apache.as_ref();
+                compare::run(setup, &plan, &oxkeeper, apache, &data, &mut report).await?;
+            }
+            Ok(())
         };
         tokio::select! {
             ended = benchmarks => ended,

@@ -37,7 +37,7 @@ const SNAPSHOTS: usize = 3;
 const SNAPSHOTS_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(
-    plan: Plan,
+    plan: &Plan,
     kind: &Kind,
     data: &Path,
     report: &mut Report,
@@ -166,7 +166,7 @@ fn starts(home: &Home, behind: i64, report: &mut Report) -> Result<Server, Error
 }
 
 /// Readers beside a writer, with snapshots following one another.
-async fn snapshots(plan: Plan, home: &Home, report: &mut Report) -> Result<(), Error> {
+async fn snapshots(plan: &Plan, home: &Home, report: &mut Report) -> Result<(), Error> {
     // One every 20,000 to 40,000 sets, so that there is time with and without.
     let (server, _) = home.start(&["zookeeper.snapCount=40000"])?;
     let servers = server.servers();

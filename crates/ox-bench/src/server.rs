@@ -103,11 +103,33 @@ impl Home {
         self.folder.path().join("data/version-2")
     }
 
-    /// Starts the server; answers it and how long it took from exec to the first `srvr` with a
-    /// mode.
+    /// Starts a server that is alone; answers it and how long it took from exec to the first
+    /// `srvr` with a mode.
     pub(crate) fn start(&self, properties: &[&str]) -> Result<(Server, Duration), Error> {
+        let port = free_ports(1)?[0];
+        let begun = Instant::now();
+        let mut server = self.launch(port, "", properties)?;
+        server.wait_until_serving()?;
+        Ok((server, begun.elapsed()))
+    }
+
+    /// Makes this the home of the ensemble's member `id`.
+    pub(crate) fn become_member(&self, id: usize) -> Result<(), Error> {
+        let data = self.folder.path().join("data");
+        fs::create_dir_all(&data)
+            .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
+            .map_err(Error::io("the id of a server"))
+    }
+
+    /// Starts the server, which may take long until it serves. `ensemble` stands at the end of
+    /// its zoo.cfg.
+    pub(crate) fn launch(
+        &self,
+        port: u16,
+        ensemble: &str,
+        properties: &[&str],
+    ) -> Result<Server, Error> {
         let home = self.folder.path();
-        let port = free_port().map_err(Error::io("a free port"))?;
         let config = home.join("zoo.cfg");
         let mut text = String::new();
         for (key, value) in [
@@ -122,6 +144,7 @@ impl Home {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{key}={value}");
         }
+        text.push_str(ensemble);
         let quiet = home.join("logback.xml");
         fs::write(&config, text)
             .and_then(|()| fs::write(&quiet, "<configuration/>"))
@@ -137,7 +160,7 @@ impl Home {
         properties: &[&str],
         port: u16,
         log: File,
-    ) -> Result<(Server, Duration), Error> {
+    ) -> Result<Server, Error> {
         let (program, words) = self
             .kind
             .command
@@ -152,7 +175,6 @@ impl Home {
                 .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
         }
         let errors = log.try_clone().map_err(Error::io("the log of a server"))?;
-        let begun = Instant::now();
         let child = command
             .arg(config)
             .stdin(Stdio::null())
@@ -160,17 +182,22 @@ impl Home {
             .stderr(errors)
             .spawn()
             .map_err(Error::io(format!("starting {program}")))?;
-        let mut server = Server {
+        Ok(Server {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
-        };
-        server.wait_until_serving(begun)?;
-        Ok((server, begun.elapsed()))
+        })
     }
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+/// So many ports of the loopback address that nobody listens on, all different.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
+    let listener = |_| TcpListener::bind(("127.0.0.1", 0));
+    // All are held until the last is found.
+    let listeners: io::Result<Vec<_>> = (0..count).map(listener).collect();
+    let port = |listener: &TcpListener| Ok(listener.local_addr()?.port());
+    listeners
+        .and_then(|listeners| listeners.iter().map(port).collect())
+        .map_err(Error::io("a free port"))
 }
 
 /// A running server; it ends with this.
@@ -186,12 +213,19 @@ impl Server {
         servers
     }
 
-    /// There is nothing to wait on but to ask again.
-    fn wait_until_serving(&mut self, begun: Instant) -> Result<(), Error> {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it serves clients: there is nothing to wait on but to ask again. Answers what
+    /// `srvr` calls its mode.
+    pub(crate) fn wait_until_serving(&mut self) -> Result<String, Error> {
         const PAUSE: Duration = Duration::from_millis(1);
+        let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            if self.srvr().is_ok_and(|text| text.contains("Mode:")) {
-                return Ok(());
+            let text = self.srvr().unwrap_or_default();
+            if let Some(mode) = text.lines().find_map(|line| line.strip_prefix("Mode: ")) {
+                return Ok(mode.to_owned());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(Error::Other(format!("the server did not start: {status}")));

@@ -8,7 +8,7 @@ use ox_proto::{Acl, CreateRequest, OpCode, ReadRequest, RequestHeader, SetDataRe
 pub(crate) const VALUE: [u8; 100] = [b'x'; 100];
 
 /// What the clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Workload {
     Get,
     Set,

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use ox_server::config::{Config, ConfigErrors, Flag, Origin, Problem, Sources, Warning};
+use ox_server::config::{Config, ConfigErrors, Flag, Origin, Sources, Warning};
 use ox_server::{ServeError, logging};
 
 #[derive(clap::Args)]
@@ -35,25 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
-    let config = Config::load(sources)?;
-    match config.ensemble {
-        None => Ok(config),
-        Some(_) => Err(ConfigErrors {
-            problems: vec![Problem {
-                origin: Origin::Arguments,
-                key: String::new(),
-                reason: "ensembles are not served yet: this server can only run alone".to_owned(),
-                allowed: "one server.N line, or none".to_owned(),
-                exit_code: 2,
-            }],
-            warnings: config.warnings,
-        }),
-    }
-}
-
 fn check(sources: &Sources) -> ExitCode {
-    let (warnings, problems, code) = match load(sources) {
+    let (warnings, problems, code) = match Config::load(sources) {
         Ok(config) => (config.warnings, Vec::new(), 0),
         Err(errors) => {
             let code = errors.exit_code();
@@ -92,7 +75,7 @@ fn check(sources: &Sources) -> ExitCode {
 /// Runs the server that `sources` describe until it is told to stop.
 pub(crate) fn serve(sources: &Sources) -> ExitCode {
     logging::init(sources);
-    let code = match load(sources) {
+    let code = match Config::load(sources) {
         Ok(config) => {
             log_warnings(&config.warnings);
             match ox_server::serve(config) {
@@ -141,6 +124,8 @@ fn fail(error: &ServeError) -> u8 {
         ServeError::Dirs(_) => error.chain(),
         ServeError::Load(_)
         | ServeError::Snapshot(_)
+        | ServeError::Epochs(_)
+        | ServeError::Ports(_)
         | ServeError::Bind { .. }
         | ServeError::Start(_) => {
             format!(

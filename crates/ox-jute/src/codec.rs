@@ -44,6 +44,8 @@ pub enum DecodeError {
 pub struct Decoder<'a> {
     rest: &'a [u8],
     max_length: usize,
+    /// What `rest` is a part of, if buffers may be parts of it too.
+    shared: Option<&'a Bytes>,
 }
 
 type Fault<'a> = nom::error::Error<&'a [u8]>;
@@ -57,6 +59,16 @@ impl<'a> Decoder<'a> {
         Self {
             rest: bytes,
             max_length: Self::DEFAULT_MAX_LENGTH,
+            shared: None,
+        }
+    }
+
+    /// The same without copying: buffers are parts of `bytes`, which stay in memory as long as any
+    /// of them does. Meant for what is used up soon, or not much larger than its buffers.
+    pub fn sharing(bytes: &'a Bytes) -> Self {
+        Self {
+            shared: Some(bytes),
+            ..Self::new(bytes)
         }
     }
 
@@ -119,7 +131,11 @@ impl<'a> Decoder<'a> {
 
     /// A buffer; `None` is null, which differs from empty.
     pub fn buffer(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        Ok(self.slice()?.map(Bytes::copy_from_slice))
+        let slice = self.slice()?;
+        Ok(slice.map(|slice| match self.shared {
+            Some(bytes) => bytes.slice_ref(slice),
+            None => Bytes::copy_from_slice(slice),
+        }))
     }
 
     /// A string; `None` is null, which differs from empty.
@@ -311,6 +327,18 @@ mod tests {
         check(&[0; 4], Ok(Some(Bytes::new())));
         check::<String>(&[255; 4], Err(DecodeError::Null));
         check(&[255; 4], Ok(None::<Vec<i32>>));
+    }
+
+    #[test]
+    fn a_sharing_decoder_reads_the_same_and_copies_no_buffer() {
+        let bytes = Bytes::from_static(&[0, 0, 0, 2, 8, 9, 0, 0, 0, 0, 255, 255, 255, 255]);
+        let mut input = Decoder::sharing(&bytes);
+        let first = input.buffer().unwrap().unwrap();
+        assert_eq!(first, [8, 9][..]);
+        assert_eq!(first.as_ptr(), bytes[4..].as_ptr());
+        assert_eq!(input.buffer(), Ok(Some(Bytes::new())));
+        assert_eq!(input.buffer(), Ok(None));
+        assert_eq!(input.buffer(), Err(DecodeError::End));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! (`QuorumPacket`, `LearnerInfo`), `Leader.java`, `FastLeaderElection.java`,
 //! `QuorumCnxManager.java`; quorum.md 2.2, 3.1 and chapter 4.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_jute::{DecodeError, Decoder, Jute};
 
@@ -91,7 +93,7 @@ pub struct QuorumPacket {
     /// Null and empty are different on the wire.
     pub data: Option<Bytes>,
     /// The identities of the client whose request this is; null in every other packet.
-    pub authinfo: Option<Vec<Id>>,
+    pub authinfo: Option<Arc<[Id]>>,
 }
 
 impl QuorumPacket {
@@ -142,20 +144,29 @@ impl QuorumPacket {
     /// # Errors
     /// A length over `limit` or below -1, or more than [`Self::MAX_IDENTITIES`].
     pub fn parse(bytes: &[u8], limit: usize) -> Result<Option<(Self, usize)>, DecodeError> {
-        let length = match Self::measure(bytes, limit) {
-            Ok(length) => length,
-            Err(DecodeError::End) => return Ok(None),
-            Err(error) => return Err(error),
+        let Some((_, length)) = Self::measure(bytes, limit)? else {
+            return Ok(None);
         };
         let mut input = Decoder::new(&bytes[..length]).with_limit(limit);
         Ok(Some((Self::decode(&mut input)?, length)))
     }
 
-    /// The length of the packet at the front, found without taking any of it up: nothing is
-    /// allocated for a packet that is still on its way.
-    fn measure(bytes: &[u8], limit: usize) -> Result<usize, DecodeError> {
+    /// What the packet at the front is and how long, found without taking any of it up: nothing is
+    /// allocated for a packet that is still on its way. `limit` as in [`Self::parse`].
+    ///
+    /// # Errors
+    /// As of [`Self::parse`].
+    pub fn measure(bytes: &[u8], limit: usize) -> Result<Option<(PacketType, usize)>, DecodeError> {
+        match Self::measure_whole(bytes, limit) {
+            Ok(measured) => Ok(Some(measured)),
+            Err(DecodeError::End) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measure_whole(bytes: &[u8], limit: usize) -> Result<(PacketType, usize), DecodeError> {
         let mut input = Decoder::new(bytes).with_limit(limit);
-        input.int()?;
+        let r#type = PacketType::from_code(input.int()?);
         input.long()?;
         input.slice()?;
         let behind_data = input.remaining().len();
@@ -170,7 +181,7 @@ impl QuorumPacket {
                 return Err(DecodeError::Length(identities));
             }
         }
-        Ok(bytes.len() - input.remaining().len())
+        Ok((r#type, bytes.len() - input.remaining().len()))
     }
 }
 
@@ -181,7 +192,15 @@ impl Jute for QuorumPacket {
         self.r#type.code().encode(out);
         self.zxid.encode(out);
         self.data.encode(out);
-        self.authinfo.encode(out);
+        match self.authinfo.as_deref() {
+            None => (-1_i32).encode(out),
+            Some(ids) => {
+                i32::try_from(ids.len())
+                    .expect("a client has fewer identities")
+                    .encode(out);
+                ids.iter().for_each(|id| id.encode(out));
+            }
+        }
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -189,7 +208,7 @@ impl Jute for QuorumPacket {
             r#type: PacketType::from_code(input.int()?),
             zxid: Jute::decode(input)?,
             data: input.buffer()?,
-            authinfo: Jute::decode(input)?,
+            authinfo: input.vector()?.map(Arc::from),
         })
     }
 }
@@ -391,7 +410,7 @@ mod tests {
             QuorumPacket::NO_ZXID,
             Bytes::from_static(&[1, 2]),
         );
-        request.authinfo = Some(vec![Id::new("ip", "127.0.0.1")]);
+        request.authinfo = Some([Id::new("ip", "127.0.0.1")].into());
         check(
             "00000001 ffffffffffffffff 00000002 0102 \
              00000001 000000026970 000000093132372e302e302e31",
@@ -414,10 +433,10 @@ mod tests {
             packet.encode(&mut bytes);
             bytes
         };
-        packet.authinfo = Some(vec![Id::new("", ""); 1025]);
+        packet.authinfo = Some(vec![Id::new("", ""); 1025].into());
         let many = encoded(&packet);
         assert!(QuorumPacket::parse(&many[..20], 1000).is_err());
-        packet.authinfo = Some(vec![Id::new("ip", "0123456789"); 51]);
+        packet.authinfo = Some(vec![Id::new("ip", "0123456789"); 51].into());
         let long = encoded(&packet);
         assert!(QuorumPacket::parse(&long, 1000).is_err());
         assert_eq!(

@@ -381,6 +381,32 @@ pub enum Request {
 }
 
 impl Request {
+    /// The znode that it is about; `None` where there is none, or more than one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(request) => Some(&request.path),
+            Self::Delete(request) => Some(&request.path),
+            Self::SetData(request) => Some(&request.path),
+            Self::SetAcl(request) => Some(&request.path),
+            Self::Exists(request)
+            | Self::GetData(request)
+            | Self::GetChildren(request)
+            | Self::GetChildren2(request) => Some(&request.path),
+            Self::GetAcl(request) | Self::GetAllChildrenNumber(request) => Some(&request.path),
+            Self::CheckWatches(request) | Self::RemoveWatches(request) => Some(&request.path),
+            Self::Sync(request) => request.path.as_deref(),
+            Self::AddWatch(request) => request.path.as_deref(),
+            Self::Multi(_)
+            | Self::Reconfig(_)
+            | Self::CloseSession
+            | Self::GetEphemerals(_)
+            | Self::MultiRead(_)
+            | Self::Ping
+            | Self::SetWatches(_)
+            | Self::WhoAmI => None,
+        }
+    }
+
     /// Reads the body of `op`. `None` means that clients may not send this operation, or that it
     /// belongs to the connection and not to the pipeline (auth and sasl).
     pub fn decode(op: OpCode, input: &mut Decoder<'_>) -> Option<Result<Self, DecodeError>> {

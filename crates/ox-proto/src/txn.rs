@@ -107,6 +107,22 @@ impl Txn {
         }
     }
 
+    /// The znode that it is about; `None` where there is none, or more than one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(txn) | Self::Create2(txn) => Some(&txn.path),
+            Self::CreateContainer(txn) => Some(&txn.path),
+            Self::CreateTtl(txn) => Some(&txn.path),
+            Self::Delete(txn) | Self::DeleteContainer(txn) => Some(&txn.path),
+            Self::SetData(txn) | Self::Reconfig(txn) => Some(&txn.path),
+            Self::SetAcl(txn) => Some(&txn.path),
+            Self::Check(txn) => Some(&txn.path),
+            Self::Multi(_) | Self::CreateSession(_) | Self::CloseSession(_) | Self::Error(_) => {
+                None
+            }
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Create(txn) | Self::Create2(txn) => txn.encode(out),
@@ -318,7 +334,15 @@ impl TxnRecord {
 
     /// Reads a payload. `max_length` bounds its strings and buffers, in bytes.
     pub fn decode(payload: &[u8], max_length: usize) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(payload).with_limit(max_length);
+        Self::read(Decoder::new(payload).with_limit(max_length))
+    }
+
+    /// The same from a payload in memory that its buffers may share.
+    pub fn decode_shared(payload: &Bytes, max_length: usize) -> Result<Self, DecodeError> {
+        Self::read(Decoder::sharing(payload).with_limit(max_length))
+    }
+
+    fn read(mut input: Decoder<'_>) -> Result<Self, DecodeError> {
         let header = TxnHeader::decode(&mut input)?;
         let txn = Txn::decode(header.op, &mut input)?;
         // Anything but a whole digest behind the record is ignored.

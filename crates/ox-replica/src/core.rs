@@ -12,24 +12,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ox_jute::{Jute, end_frame, start_frame};
-use ox_proto::{
-    Acl, ConnectRequest, ConnectResponse, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid,
-};
-use ox_session::{AclOf, ClientId, Trigger, first_session_id, password};
-use ox_tree::{ChangeKind, DataTree, Outcome};
+use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
+use ox_session::{AclOf, ClientId, Trigger};
+use ox_tree::{ChangeKind, Outcome};
 use ox_zab::{DiskDone, LinkId, Peer, Role};
 
-use crate::database::{Database, DigestLog};
+use crate::connecting::{Client, first_session};
+use crate::database::Database;
 use crate::events::Effects;
 pub use crate::events::{Answers, Output};
-use crate::lane::Lane;
 use crate::leading::Leading;
 use crate::learning::Learning;
+use crate::local::Local;
+use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
+use crate::read_only::ReadOnly;
 use crate::reply;
 use crate::request::ClientRequest;
 use crate::settings::Settings;
+use crate::state::State;
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug)]
@@ -91,36 +92,6 @@ pub enum Input {
     },
 }
 
-/// A whole state, in place of another.
-pub struct State {
-    /// The znodes; its last zxid is set.
-    pub tree: DataTree,
-    /// The sessions with their timeouts in milliseconds.
-    pub sessions: BTreeMap<SessionId, i32>,
-    /// The digests that the tree has had.
-    pub digests: DigestLog,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "State({} znodes)", self.tree.node_count())
-    }
-}
-
-/// A connection, as the core knows it.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// `None` until the session is there.
-    pub(crate) session: Option<SessionId>,
-    /// As negotiated, in milliseconds.
-    pub(crate) timeout_ms: i32,
-    pub(crate) lane: Lane,
-    /// Whether its session is being made or looked for.
-    pub(crate) connecting: bool,
-    /// It has ended, but its writes are on their way.
-    pub(crate) gone: bool,
-}
-
 /// An entry of the log that is not applied yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -139,7 +110,11 @@ pub(crate) enum Origin {
     Request {
         client: ClientId,
         answers: Answers,
+        /// What to answer if it fails, where only this server knows why it must.
+        error: Option<ErrorCode>,
     },
+    /// A local session becomes one that all servers know.
+    Upgrade,
 }
 
 /// What a server does with requests, by its role.
@@ -149,6 +124,40 @@ pub(crate) enum Stage {
     Idle,
     Leading(Box<Leading>),
     Learning(Box<Learning>),
+    /// It has no leader, and serves reads.
+    ReadOnly(ReadOnly),
+}
+
+impl Stage {
+    /// The sessions that no other server knows, where there may be any.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_ref(),
+            Self::Learning(learning) => learning.local.as_ref(),
+            Self::ReadOnly(read_only) => read_only.local.as_ref(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn local_mut(&mut self) -> Option<&mut Local> {
+        match self {
+            Self::Idle => None,
+            Self::Leading(leading) => leading.local.as_mut(),
+            Self::Learning(learning) => learning.local.as_mut(),
+            Self::ReadOnly(read_only) => read_only.local.as_mut(),
+        }
+    }
+}
+
+/// The sessions that this server watches over, by the time at which they would expire, in
+/// monotonic milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackedSessions {
+    /// Those that all servers know. `None` on a server that does not lead.
+    pub global: Option<BTreeMap<i64, Vec<SessionId>>>,
+    /// Those that no other server knows. `None` where there are none of that kind.
+    pub local: Option<BTreeMap<i64, Vec<SessionId>>>,
 }
 
 /// The server's one writer.
@@ -157,9 +166,11 @@ pub struct Core {
     pub(crate) settings: Settings,
     pub(crate) peer: Peer,
     pub(crate) stage: Stage,
+    /// Since when this server elects, in monotonic milliseconds.
+    pub(crate) electing_since: Option<i64>,
     /// What stands in the log and is not applied, oldest first.
     pub(crate) pending: VecDeque<Pending>,
-    next_session: SessionId,
+    pub(crate) next_session: SessionId,
     pub(crate) clients: HashMap<ClientId, Client, FixedState>,
     /// The connection that each session has at the moment.
     pub(crate) attached: BTreeMap<SessionId, ClientId>,
@@ -185,6 +196,7 @@ impl Core {
         let mut core = Self {
             peer,
             stage: Stage::Idle,
+            electing_since: None,
             pending: VecDeque::new(),
             next_session: first_session(&settings, database, now),
             clients: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
@@ -212,9 +224,11 @@ impl Core {
             }
             Input::Disconnected { client } => self.disconnected(database, client),
             Input::Touched(session) => self.touched(now, session),
-            Input::Flushed(zxid) => self
-                .peer
-                .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid)),
+            Input::Flushed(zxid) => {
+                self.warm(database, zxid);
+                self.peer
+                    .handle(now.monotonic_ms, ox_zab::Input::Flushed(zxid));
+            }
             Input::Peer(input) => self.peer.handle(now.monotonic_ms, input),
             Input::State { link, state } => {
                 self.replace(database, *state);
@@ -238,20 +252,35 @@ impl Core {
 
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
+        let role = match &self.stage {
+            Stage::Leading(leading) => leading.poll_timeout(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => i64::MAX,
+        };
+        let local = self.stage.local().map_or(i64::MAX, Local::poll_timeout);
         let peer = self.peer.poll_timeout();
-        match &self.stage {
-            Stage::Leading(leading) => leading.poll_timeout().min(peer),
-            Stage::Idle | Stage::Learning(_) => peer,
-        }
+        role.min(local).min(peer).min(self.read_only_from())
     }
 
     /// How many requests are on their way: transactions that wait for the quorum, or what a
     /// learner has forwarded.
     pub fn outstanding(&self) -> usize {
         match &self.stage {
-            Stage::Idle => 0,
+            Stage::Idle | Stage::ReadOnly(_) => 0,
             Stage::Leading(_) => self.peer.outstanding(),
             Stage::Learning(learning) => learning.in_flight(),
+        }
+    }
+
+    /// How many sessions no other server knows.
+    pub fn local_sessions(&self) -> usize {
+        self.stage.local().map_or(0, Local::len)
+    }
+
+    /// How many syncs of learners wait for a commit.
+    pub fn pending_syncs(&self) -> usize {
+        match &self.stage {
+            Stage::Leading(leading) => leading.pending_syncs(),
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => 0,
         }
     }
 
@@ -260,17 +289,32 @@ impl Core {
         &self.peer
     }
 
-    /// The sessions by the time at which they would expire, in monotonic milliseconds: the
-    /// leader's knowledge alone.
-    pub fn sessions_by_expiry(&self) -> BTreeMap<i64, Vec<SessionId>> {
-        match &self.stage {
-            Stage::Leading(leading) => leading.tracker.dump(),
-            Stage::Idle | Stage::Learning(_) => BTreeMap::new(),
+    /// The sessions that this server watches over.
+    pub fn tracked_sessions(&self) -> TrackedSessions {
+        TrackedSessions {
+            global: match &self.stage {
+                Stage::Leading(leading) => Some(leading.tracker.dump()),
+                Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => None,
+            },
+            local: self.stage.local().map(Local::dump),
         }
+    }
+
+    /// Makes the znodes ready that are about to be looked up, if all up to `zxid` commits.
+    fn warm(&self, database: &Database, zxid: Zxid) {
+        let pending = self
+            .pending
+            .iter()
+            .map(|pending| &pending.record)
+            .take_while(|record| record.header.zxid <= zxid);
+        database
+            .tree
+            .warm(pending.filter_map(|record| record.txn.path()));
     }
 
     /// Does what the ensemble's part of this server wants done.
     fn pump(&mut self, now: Now, database: &mut Database) {
+        self.end_read_only(database);
         while let Some(output) = self.peer.poll_output() {
             match output {
                 ox_zab::Output::Commit(zxid) => self.commit(now, database, zxid),
@@ -287,7 +331,8 @@ impl Core {
                 }
                 ox_zab::Output::Apply { record } => self.apply_behind_state(database, &record),
                 ox_zab::Output::Serve { role, epoch } => self.serve(now, database, role, epoch),
-                ox_zab::Output::Retire => self.retire(),
+                ox_zab::Output::SendState { link } => self.effects.state(link, database),
+                ox_zab::Output::Retire => self.retire(database),
                 ox_zab::Output::Request { link, data, ids } => {
                     self.learner_request(now, database, link, &data, &ids);
                 }
@@ -300,20 +345,25 @@ impl Core {
                 other @ (ox_zab::Output::Notify { .. }
                 | ox_zab::Output::DialPeers
                 | ox_zab::Output::Dial { .. }
+                | ox_zab::Output::DialMaster { .. }
                 | ox_zab::Output::Send { .. }
                 | ox_zab::Output::SendLog { .. }
-                | ox_zab::Output::SendState { .. }
                 | ox_zab::Output::ReadTimeout { .. }
                 | ox_zab::Output::Close { .. }
                 | ox_zab::Output::Search { .. }
                 | ox_zab::Output::Disk(_)) => self.effects.peer(other),
             }
         }
+        self.watch_election(now);
     }
 
     /// Begins to serve clients.
     fn serve(&mut self, now: Now, database: &mut Database, role: Role, epoch: u32) {
-        self.effects.role(Some(role), epoch);
+        let mode = match self.peer.is_alone() {
+            true => Mode::Standalone,
+            false => Mode::of_member(role),
+        };
+        self.begin(now, database, mode, epoch);
         self.stage = match role {
             Role::Leading => {
                 if !self.peer.is_alone() {
@@ -323,16 +373,41 @@ impl Core {
                 let leading = Leading::new(&self.settings, database, self.hash_seed, now);
                 Stage::Leading(Box::new(leading))
             }
-            Role::Following | Role::Observing => Stage::Learning(Box::default()),
+            Role::Following | Role::Observing => {
+                Stage::Learning(Box::new(Learning::new(&self.settings)))
+            }
         };
         if role == Role::Leading {
             self.close_orphans(now, database);
         }
     }
 
+    /// What every role begins with.
+    pub(crate) fn begin(&mut self, now: Now, database: &mut Database, mode: Mode, epoch: u32) {
+        assert!(
+            matches!(self.stage, Stage::Idle),
+            "one role begins within another"
+        );
+        self.effects.mode(Some(mode), epoch);
+        self.set_config(now, database);
+        // A leader may have told us of sessions that we have given out, and our disk has not.
+        let first = first_session(&self.settings, database, now);
+        self.next_session = self.next_session.max(first);
+    }
+
+    /// What a member shows of the ensemble is what it knows by itself, not what a leader or a
+    /// snapshot says.
+    fn set_config(&self, now: Now, database: &mut Database) {
+        if !self.peer.is_alone() {
+            let config = self.peer.config();
+            let (text, version) = (config.to_string(), Zxid(config.version));
+            database.tree.set_config(&text, version, now.wall_ms);
+        }
+    }
+
     /// Ends every client's connection: whatever they have asked for may or may not come to pass.
-    fn retire(&mut self) {
-        self.effects.role(None, 0);
+    pub(crate) fn retire(&mut self, database: &mut Database) {
+        self.effects.mode(None, 0);
         self.stage = Stage::Idle;
         self.attached.clear();
         for pending in &mut self.pending {
@@ -340,8 +415,11 @@ impl Core {
         }
         let mut done = Vec::new();
         for (&id, client) in &mut self.clients {
+            // What it has sent and is still on its way here is not for the next role.
+            client.session = None;
             client.lane.clear();
             client.connecting = false;
+            database.watches.remove_client(id);
             match client.gone {
                 true => done.push(id),
                 false => self.effects.close(id),
@@ -358,156 +436,39 @@ impl Core {
         database.replace(state);
     }
 
-    fn connect(
-        &mut self,
-        now: Now,
-        database: &mut Database,
-        client: ClientId,
-        ids: Arc<[Id]>,
-        request: &ConnectRequest,
-    ) {
-        database.identify(client, ids);
-        let timeout_ms = request.timeout_ms.clamp(
-            self.settings.min_session_timeout_ms,
-            self.settings.max_session_timeout_ms,
-        );
-        let state = Client {
-            session: None,
-            timeout_ms,
-            lane: Lane::default(),
-            connecting: false,
-            gone: false,
-        };
-        self.clients.insert(client, state);
-        if matches!(self.stage, Stage::Idle) {
-            self.effects.close(client);
-            return;
-        }
-        let last = database.tree.last_zxid();
-        if request.last_zxid_seen > last {
-            tracing::warn!(
-                session = %request.session_id,
-                "Refusing session request for client as it has seen zxid {} our last zxid is \
-                 {last} client must try another server",
-                request.last_zxid_seen,
-            );
-            self.effects.close(client);
-            return;
-        }
-        match request.session_id {
-            SessionId::NONE => {
-                let session = self.next_session;
-                self.next_session = following(session);
-                self.client(client).connecting = true;
-                let read_only = request.read_only;
-                let origin = Origin::Connect { client, read_only };
-                self.create_session(now, database, session, timeout_ms, origin);
-            }
-            session => {
-                // Any other connection of the session goes first, whatever the password turns
-                // out to be.
-                self.detach(session);
-                if request.password.as_deref() == Some(&password(session)) {
-                    self.reattach(now, client, session, timeout_ms, request.read_only);
-                } else {
-                    self.refuse(client, session, request.read_only);
-                }
-            }
-        }
-    }
-
-    fn detach(&mut self, session: SessionId) {
-        if let Some(other) = self.attached.remove(&session) {
-            tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
-        }
-    }
-
-    /// Tells a client that its session is over.
-    pub(crate) fn refuse(&mut self, client: ClientId, session: SessionId, read_only: Option<bool>) {
-        tracing::info!(session = %session, "refusing a session that has expired");
-        let response = ConnectResponse::refused(read_only.map(|_| false));
-        self.effects.send(client, |out| write_frame(out, &response));
-        self.effects.close(client);
-    }
-
-    /// Gives a connection its session.
-    pub(crate) fn establish(
-        &mut self,
-        client: ClientId,
-        session: SessionId,
-        read_only: Option<bool>,
-    ) {
-        // Whoever guesses the id of a session that is only being made has taken it already.
-        self.detach(session);
-        let state = self.client(client);
-        state.session = Some(session);
-        let timeout_ms = state.timeout_ms;
-        self.attached.insert(session, client);
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session_id: session,
-            password: password(session),
-            read_only: read_only.map(|_| false),
-        };
-        self.effects.establish(client, session, timeout_ms, |out| {
-            write_frame(out, &response)
-        });
-    }
-
-    fn create_session(
-        &mut self,
-        now: Now,
-        database: &Database,
-        session: SessionId,
-        timeout_ms: i32,
-        origin: Origin,
-    ) {
-        match self.stage {
-            Stage::Idle => {}
-            Stage::Leading(_) => {
-                self.open_session(now, database, session, timeout_ms, Some(origin))
-            }
-            Stage::Learning(_) => self.forward_create_session(now, session, timeout_ms, origin),
-        }
-    }
-
-    fn reattach(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        session: SessionId,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    ) {
-        match &mut self.stage {
-            Stage::Idle => {}
-            Stage::Leading(leading) => {
-                if leading.take_up(session, timeout_ms, now) {
-                    self.establish(client, session, read_only);
-                } else {
-                    self.refuse(client, session, read_only);
-                }
-            }
-            Stage::Learning(_) => {
-                self.ask_to_revalidate(now, client, session, timeout_ms, read_only);
-            }
-        }
-    }
-
     fn touched(&mut self, now: Now, session: SessionId) {
         match &mut self.stage {
             Stage::Idle => {}
             Stage::Leading(leading) => {
-                leading.tracker.touch(session, None, now.monotonic_ms);
+                leading.hear(session, now);
+            }
+            Stage::ReadOnly(ReadOnly { local }) => {
+                if let Some(local) = local {
+                    local.touch(session, None, now);
+                }
             }
             Stage::Learning(learning) => {
-                if let Some(client) = self.attached.get(&session)
+                let local = learning.local.as_mut();
+                let is_local = local.is_some_and(|local| local.touch(session, None, now));
+                if !is_local
+                    && let Some(client) = self.attached.get(&session)
                     && let Some(client) = self.clients.get(client)
                 {
                     learning.touch(session, client.timeout_ms);
                 }
+            }
+        }
+    }
+
+    /// Notes that a session was heard from by a request. False if nothing more is answered to it,
+    /// which only a leader knows: it is closing, and its end closes the connection.
+    fn hear(&mut self, now: Now, session: SessionId) -> bool {
+        match &mut self.stage {
+            Stage::Idle => false,
+            Stage::Leading(leading) => leading.hear(session, now),
+            Stage::Learning(_) | Stage::ReadOnly(_) => {
+                self.touched(now, session);
+                true
             }
         }
     }
@@ -525,27 +486,45 @@ impl Core {
         let Some(session) = state.session else {
             return;
         };
+        let paths = requests.iter().filter_map(|request| request.work.path());
+        database.tree.warm(paths);
         for request in requests {
-            match &mut self.stage {
-                Stage::Idle => return,
-                // A session that is closing gets no more answers; its end closes the connection.
-                Stage::Leading(leading) => {
-                    if !leading.tracker.touch(session, None, now.monotonic_ms) {
-                        return;
-                    }
+            if !self.hear(now, session) {
+                return;
+            }
+            if request.work.closes_session() && self.is_local(session) {
+                return self.close_local(database, client, session, request);
+            }
+            match self.stage {
+                Stage::Leading(_) if request.work.is_write() => {
+                    self.write(now, database, client, session, request);
                 }
-                Stage::Learning(_) => self.touched(now, session),
+                Stage::Learning(_) if request.work.goes_to_leader() => {
+                    self.forward(now, database, client, session, request);
+                }
+                Stage::ReadOnly(_) if request.work.goes_to_leader() => {
+                    let request = request.refused(ErrorCode::NotReadOnly);
+                    self.answer_in_turn(database, client, session, request);
+                }
+                Stage::Idle | Stage::Leading(_) | Stage::Learning(_) | Stage::ReadOnly(_) => {
+                    self.answer_in_turn(database, client, session, request);
+                }
             }
-            let is_leading = matches!(self.stage, Stage::Leading(_));
-            if request.work.is_write() && is_leading {
-                self.write(now, database, client, session, request);
-            } else if request.work.goes_to_leader() && !is_leading {
-                self.forward(now, database, client, session, request);
-            } else if self.client(client).lane.is_empty() {
-                self.answer(database, client, session, &request);
-            } else {
-                self.client(client).lane.push_read(request);
-            }
+        }
+    }
+
+    /// Answers what does not go through the log, behind this client's writes before it.
+    pub(crate) fn answer_in_turn(
+        &mut self,
+        database: &mut Database,
+        client: ClientId,
+        session: SessionId,
+        request: ClientRequest,
+    ) {
+        if self.client(client).lane.is_empty() {
+            self.answer(database, client, session, &request);
+        } else {
+            self.client(client).lane.push_read(request);
         }
     }
 
@@ -557,32 +536,44 @@ impl Core {
         self.keep_sessions(database, &record);
         let session = record.header.client_id;
         let origin = match &mut self.stage {
-            Stage::Idle => None,
+            Stage::Idle | Stage::ReadOnly(_) => None,
             Stage::Leading(_) => origin,
-            Stage::Learning(learning) => learning.take_origin(session, record.header.cxid),
+            Stage::Learning(learning) => learning.take_origin(&record),
         };
         match origin {
             Some(Origin::Connect { client, read_only }) => {
                 self.connected(client, &record, read_only);
             }
-            Some(Origin::Request { client, answers }) => {
-                self.client(client).lane.committed();
-                if outcome.error == ErrorCode::SessionMoved {
-                    // The session lives elsewhere by now: this connection knows nothing of it.
-                    self.effects.close(client);
-                } else {
-                    self.effects.answer(client, answers, |out| {
-                        reply::outcome(out, answers.xid, zxid, &record.txn, &outcome);
-                    });
+            Some(Origin::Request {
+                client,
+                answers,
+                error,
+            }) => {
+                let state = self.client(client);
+                state.lane.committed();
+                let is_open = state.session.is_some();
+                let has_moved = has_moved(&outcome);
+                if is_open && !has_moved {
+                    let write = |out: &mut Vec<u8>| match (&record.txn, error) {
+                        (Txn::Error(_), Some(error)) => {
+                            reply::header(out, answers.xid, zxid, error);
+                        }
+                        (txn, _) => reply::outcome(out, answers.xid, zxid, txn, &outcome),
+                    };
+                    self.effects.answer(client, answers, write);
+                }
+                // A session that lives elsewhere by now is none of this connection's.
+                if is_open && (has_moved || matches!(record.txn, Txn::CloseSession(_))) {
+                    self.end(client);
                 }
                 self.answer_waiting(database, client);
             }
-            None => {}
+            Some(Origin::Upgrade) | None => {}
         }
         if matches!(record.txn, Txn::CloseSession(_))
             && let Some(client) = self.attached.remove(&session)
         {
-            self.effects.close(client);
+            self.end(client);
         }
         self.after_commit(now, zxid);
     }
@@ -601,6 +592,7 @@ impl Core {
         match &record.txn {
             Txn::CreateSession(txn) => {
                 database.sessions.insert(session, txn.timeout_ms);
+                // Each learner tells the leader of it.
                 if let Stage::Learning(learning) = &mut self.stage {
                     learning.touch(session, txn.timeout_ms);
                 }
@@ -608,7 +600,7 @@ impl Core {
             Txn::CloseSession(_) => {
                 database.sessions.remove(&session);
                 match &mut self.stage {
-                    Stage::Idle => {}
+                    Stage::Idle | Stage::ReadOnly(_) => {}
                     Stage::Leading(leading) => leading.closed(session),
                     Stage::Learning(learning) => learning.closed(session),
                 }
@@ -657,7 +649,7 @@ impl Core {
                 leading.prep.applied(zxid);
                 true
             }
-            Stage::Idle | Stage::Learning(_) => false,
+            Stage::Idle | Stage::Learning(_) | Stage::ReadOnly(_) => false,
         };
         if let Some(digest) = &record.digest
             && digest.tree_digest != tree.digest()
@@ -674,18 +666,6 @@ impl Core {
             );
         }
         outcome
-    }
-
-    /// A session has been created for a connection, which may have ended meanwhile.
-    fn connected(&mut self, client: ClientId, record: &TxnRecord, read_only: Option<bool>) {
-        let session = record.header.client_id;
-        self.client(client).connecting = false;
-        if self.client(client).gone {
-            self.release_if_done(client);
-        } else if let Txn::CreateSession(txn) = &record.txn {
-            self.client(client).timeout_ms = txn.timeout_ms;
-            self.establish(client, session, read_only);
-        }
     }
 
     /// Answers the reads that stood behind a write, up to the next one.
@@ -716,49 +696,22 @@ impl Core {
             database.answer_and_watch(reader, request, out);
         });
         if ends_connection(request) {
-            self.effects.close(client);
+            self.end(client);
         }
     }
 
-    fn disconnected(&mut self, database: &mut Database, client: ClientId) {
-        database.watches.remove_client(client);
-        database.identities.remove(&client);
-        let Some(state) = self.clients.get_mut(&client) else {
-            self.effects.release(client);
-            return;
-        };
-        state.gone = true;
-        if let Some(session) = state.session
-            && self.attached.get(&session) == Some(&client)
-        {
-            self.attached.remove(&session);
-        }
-        self.release_if_done(client);
-    }
-
-    pub(crate) fn release_if_done(&mut self, client: ClientId) {
-        let state = self.client(client);
-        if state.gone && !state.connecting && state.lane.is_empty() {
-            self.clients.remove(&client);
-            self.effects.release(client);
-        }
-    }
-
-    fn timeout(&mut self, now: Now, database: &Database, delivered: bool) {
+    fn timeout(&mut self, now: Now, database: &mut Database, delivered: bool) {
         if self.peer.poll_timeout() <= now.monotonic_ms {
             let input = ox_zab::Input::Timeout { delivered };
             self.peer.handle(now.monotonic_ms, input);
         }
+        self.expire_local(now);
         if let Stage::Leading(_) = &self.stage {
             self.expire(now, database);
             self.reap(now, database);
         }
-    }
-
-    pub(crate) fn client(&mut self, client: ClientId) -> &mut Client {
-        self.clients
-            .get_mut(&client)
-            .expect("a connection is known until its release")
+        self.watch_election(now);
+        self.serve_reads_if_due(now, database);
     }
 
     /// Hands a record that stands in `payload` to the quorum and to our own log.
@@ -776,6 +729,11 @@ impl Core {
     }
 }
 
+/// Whether a request, or a part of it, has failed because its session lives elsewhere.
+fn has_moved(outcome: &Outcome) -> bool {
+    outcome.error == ErrorCode::SessionMoved || outcome.subs.iter().any(has_moved)
+}
+
 /// What goes back with the answer to a request.
 pub(crate) fn answers_to(request: &ClientRequest) -> Answers {
     Answers {
@@ -783,27 +741,5 @@ pub(crate) fn answers_to(request: &ClientRequest) -> Answers {
         xid: request.xid,
         received: request.received,
         write: request.work.is_write(),
-    }
-}
-
-pub(crate) fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
-    let start = start_frame(out);
-    response.encode(out);
-    end_frame(out, start);
-}
-
-/// Ids go on from the clock, and never back into those that are in use.
-fn first_session(settings: &Settings, database: &Database, now: Now) -> SessionId {
-    let start = first_session_id(settings.server, now.wall_ms);
-    let same_server = |id: &SessionId| id.0 >> 56 == start.0 >> 56;
-    let newest = database.sessions.keys().copied().filter(same_server).max();
-    newest.map_or(start, |newest| start.max(following(newest)))
-}
-
-/// The next session id; the owner of all containers is no session.
-fn following(session: SessionId) -> SessionId {
-    match session.0.wrapping_add(1) {
-        i64::MIN => SessionId(i64::MIN + 1),
-        next => SessionId(next),
     }
 }

@@ -9,7 +9,7 @@ use ox_proto::{Id, SessionId, Zxid};
 use ox_session::{ClientId, Watches};
 use ox_tree::DataTree;
 
-use crate::core::State;
+use crate::state::State;
 
 /// The state that reads are answered from and that committed transactions change.
 pub struct Database {
@@ -57,17 +57,12 @@ impl DigestLog {
 
 impl Database {
     /// A database of what was found on disk.
-    pub fn new(
-        tree: DataTree,
-        sessions: BTreeMap<SessionId, i32>,
-        digests: DigestLog,
-        hash_seed: u64,
-    ) -> Self {
+    pub fn new(state: State, hash_seed: u64) -> Self {
         Self {
-            tree,
-            sessions,
+            tree: state.tree,
+            sessions: state.sessions,
             watches: Watches::new(hash_seed),
-            digests,
+            digests: state.digests,
             generation: 0,
             identities: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
         }

@@ -9,9 +9,12 @@ use std::ops::Range;
 
 use ox_proto::{EventType, OpCode, SessionId, Xid, Zxid};
 use ox_session::ClientId;
-use ox_zab::Role;
+use ox_zab::LinkId;
 
+use crate::database::Database;
+use crate::mode::Mode;
 use crate::reply;
+use crate::state::StateImage;
 
 /// What the core wants done. The bytes are the core's until the next call.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub enum Output<'a> {
         session: SessionId,
         /// The timeout granted, in milliseconds.
         timeout_ms: i32,
+        /// Of a new session: the last transaction that is applied.
+        created: Option<Zxid>,
         /// The connect response, a whole frame.
         frame: &'a [u8],
     },
@@ -55,11 +60,20 @@ pub enum Output<'a> {
     },
     /// Something for the other members, or for the disk besides the log.
     Peer(ox_zab::Output),
-    /// Clients are served from now on, in this role; or none are.
-    Role {
-        /// `None` while there is no leader.
-        role: Option<Role>,
-        /// The epoch of the leader.
+    /// Send a learner the whole state.
+    State {
+        /// The learner.
+        link: LinkId,
+        /// The first part, or all of it.
+        begin: Vec<u8>,
+        /// What is to be read of the rest, if there is one.
+        image: StateImage,
+    },
+    /// What this server is to clients from now on.
+    Mode {
+        /// `None` while it serves none.
+        mode: Option<Mode>,
+        /// The epoch of the leader; 0 without one.
         epoch: u32,
     },
 }
@@ -92,6 +106,7 @@ enum Step {
         client: ClientId,
         session: SessionId,
         timeout_ms: i32,
+        created: Option<Zxid>,
         frame: Range<usize>,
     },
     Close {
@@ -101,8 +116,13 @@ enum Step {
         client: ClientId,
     },
     Peer(ox_zab::Output),
-    Role {
-        role: Option<Role>,
+    State {
+        link: LinkId,
+        begin: Vec<u8>,
+        image: Box<StateImage>,
+    },
+    Mode {
+        mode: Option<Mode>,
         epoch: u32,
     },
 }
@@ -146,17 +166,24 @@ impl Effects {
                 client,
                 session,
                 timeout_ms,
+                created,
                 frame,
             } => Output::Established {
                 client,
                 session,
                 timeout_ms,
+                created,
                 frame: &self.bytes[frame],
             },
             Step::Close { client } => Output::Close { client },
             Step::Release { client } => Output::Release { client },
             Step::Peer(output) => Output::Peer(output),
-            Step::Role { role, epoch } => Output::Role { role, epoch },
+            Step::State { link, begin, image } => Output::State {
+                link,
+                begin,
+                image: *image,
+            },
+            Step::Mode { mode, epoch } => Output::Mode { mode, epoch },
         })
     }
 
@@ -197,6 +224,7 @@ impl Effects {
         client: ClientId,
         session: SessionId,
         timeout_ms: i32,
+        created: Option<Zxid>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let frame = self.write(write);
@@ -204,6 +232,7 @@ impl Effects {
             client,
             session,
             timeout_ms,
+            created,
             frame,
         });
     }
@@ -235,12 +264,19 @@ impl Effects {
         self.steps.push_back(Step::Release { client });
     }
 
+    /// Begins to send a learner the whole state, as it is at this moment.
+    pub(crate) fn state(&mut self, link: LinkId, database: &Database) {
+        let mut begin = Vec::new();
+        let image = Box::new(StateImage::begin(database, &mut begin));
+        self.steps.push_back(Step::State { link, begin, image });
+    }
+
     pub(crate) fn peer(&mut self, output: ox_zab::Output) {
         self.steps.push_back(Step::Peer(output));
     }
 
-    pub(crate) fn role(&mut self, role: Option<Role>, epoch: u32) {
-        self.steps.push_back(Step::Role { role, epoch });
+    pub(crate) fn mode(&mut self, mode: Option<Mode>, epoch: u32) {
+        self.steps.push_back(Step::Mode { mode, epoch });
     }
 
     fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {

@@ -9,16 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use ox_jute::Decoder;
+use ox_jute::{Decoder, Jute};
 use ox_proto::{
-    CreateSessionTxn, ErrorCode, ErrorTxn, Id, OpCode, PacketType, QuorumPacket, Request,
-    SessionId, Txn, TxnHeader, TxnRecord, Zxid,
+    CheckVersionRequest, CreateSessionTxn, ErrorCode, ErrorTxn, Id, OpCode, PacketType,
+    QuorumPacket, Request, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
-use ox_session::{ClientId, SessionTracker};
+use ox_session::{ClientId, SessionTracker, first_session_id};
 use ox_zab::LinkId;
 
 use crate::core::{Core, Now, Origin, Stage, answers_to};
 use crate::database::Database;
+use crate::local::{Local, Upgrade};
 use crate::prep::{Context, Prep};
 use crate::reaper::Reaper;
 use crate::request::{ClientRequest, Work, is_write};
@@ -27,6 +28,8 @@ use crate::settings::Settings;
 /// The state of a leader.
 #[derive(Debug)]
 pub(crate) struct Leading {
+    /// Sessions of our own clients that no other server knows.
+    pub(crate) local: Option<Local>,
     pub(crate) prep: Prep,
     pub(crate) tracker: SessionTracker,
     reaper: Reaper,
@@ -45,6 +48,7 @@ impl Leading {
             tracker.open(session, timeout_ms, now.monotonic_ms);
         }
         Self {
+            local: Local::new(settings),
             prep: Prep::new(&database.tree, hash_seed, settings),
             tracker,
             reaper: Reaper::new(settings.reaper, now.monotonic_ms),
@@ -58,6 +62,18 @@ impl Leading {
         self.tracker
             .next_expiry()
             .map_or(reaper, |expiry| expiry.min(reaper))
+    }
+
+    /// How many syncs of learners wait for a commit.
+    pub(crate) fn pending_syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
+    /// A session of one of our own clients was heard from. False if it is over or closing.
+    pub(crate) fn hear(&mut self, session: SessionId, now: Now) -> bool {
+        let local = self.local.as_mut();
+        local.is_some_and(|local| local.touch(session, None, now))
+            || self.tracker.touch(session, None, now.monotonic_ms)
     }
 
     /// One of our own clients takes a session up. False if it is over.
@@ -77,8 +93,23 @@ impl Leading {
         self.owners.remove(&session);
     }
 
-    /// Whether a session may write by way of a learner, or of ourselves.
-    fn check(&self, session: SessionId, by: Option<LinkId>) -> Result<(), ErrorCode> {
+    /// Whether a session may write by way of a learner, or of ourselves, who are `own`.
+    fn check(
+        &self,
+        session: SessionId,
+        by: Option<LinkId>,
+        own: ServerId,
+    ) -> Result<(), ErrorCode> {
+        match &self.local {
+            Some(_) if self.tracker.timeout(session).is_some() => self.check_global(session, by),
+            // It may be local elsewhere: who has given it out tells its number.
+            Some(local) if local.contains(session) || !is_of(session, own) => Ok(()),
+            Some(_) | None => self.check_global(session, by),
+        }
+    }
+
+    /// The same for what only a session can have that all servers know.
+    fn check_global(&self, session: SessionId, by: Option<LinkId>) -> Result<(), ErrorCode> {
         if !self.tracker.is_open(session) {
             return Err(ErrorCode::SessionExpired);
         }
@@ -89,22 +120,28 @@ impl Leading {
     }
 }
 
+/// Whether a session was given out by this server, as far as its id can tell.
+fn is_of(session: SessionId, server: ServerId) -> bool {
+    first_session_id(server, 0).0 >> 56 == session.0 >> 56
+}
+
 /// A request that a learner has forwarded.
 struct Forwarded<'a> {
     session: SessionId,
     cxid: i32,
     op: i32,
-    body: &'a [u8],
+    body: Decoder<'a>,
 }
 
 impl<'a> Forwarded<'a> {
-    fn parse(data: &'a [u8]) -> Option<Self> {
-        let mut input = Decoder::new(data);
+    /// What is read from the body shares memory with `data`: both are used up soon.
+    fn parse(data: &'a Bytes, max_length: usize) -> Option<Self> {
+        let mut input = Decoder::sharing(data).with_limit(max_length);
         Some(Self {
             session: SessionId(input.long().ok()?),
             cxid: input.int().ok()?,
             op: input.int().ok()?,
-            body: input.remaining(),
+            body: input,
         })
     }
 }
@@ -157,16 +194,33 @@ impl Core {
     ) {
         let answers = answers_to(&request);
         let ClientRequest { xid, work, ids, .. } = request;
-        let origin = Some(Origin::Request { client, answers });
+        let origin = Some(Origin::Request {
+            client,
+            answers,
+            error: None,
+        });
         self.client(client).lane.push_write();
         if let Work::Request(Request::CloseSession) = work {
             self.leading().tracker.begin_close(session);
             self.close_session(now, database, session, xid.0, origin);
             return;
         }
-        let allowed = self.leading().check(session, None);
+        let upgrade = match &work {
+            Work::Request(write) => self.upgrade_for(session, write),
+            Work::Undecodable(_) | Work::Refused(_) => Upgrade::NotNeeded,
+        };
+        if let Upgrade::First(timeout_ms) = upgrade {
+            self.open_session(now, database, session, timeout_ms, None);
+        }
+        let own = self.settings.server;
+        let allowed = self.leading().check(session, None, own);
+        let ephemerals = match upgrade {
+            Upgrade::NotNeeded | Upgrade::First(_) => Ok(()),
+            Upgrade::Refused => Err(ErrorCode::EphemeralOnLocalSession),
+        };
         self.propose(now, database, session, xid.0, &ids, origin, |prep, cx| {
             allowed?;
+            let cx = Context { ephemerals, ..cx };
             match work {
                 Work::Request(request) => prepare(prep, cx, request),
                 Work::Undecodable(error) => Err(error),
@@ -216,6 +270,7 @@ impl Core {
             time,
             session,
             ids,
+            ephemerals: Ok(()),
         };
         let prep = &mut self.leading().prep;
         prep.begin();
@@ -300,6 +355,7 @@ impl Core {
             time,
             session,
             ids: &[],
+            ephemerals: Ok(()),
         };
         let prep = &mut self.leading().prep;
         prep.begin();
@@ -322,7 +378,7 @@ impl Core {
         now: Now,
         database: &Database,
         link: LinkId,
-        data: &[u8],
+        data: &Bytes,
         ids: &[Id],
     ) {
         if !matches!(self.stage, Stage::Leading(_)) {
@@ -332,19 +388,17 @@ impl Core {
             session,
             cxid,
             op,
-            body,
-        }) = Forwarded::parse(data)
+            mut body,
+        }) = Forwarded::parse(data, self.settings.max_record)
         else {
             tracing::warn!("ignoring a forwarded request of {} bytes", data.len());
             return;
         };
-        let max_length = self.settings.max_record;
-        let decoder = || Decoder::new(body).with_limit(max_length);
         let op = OpCode::from_code(op);
         match op {
             Some(OpCode::Sync) => self.learner_sync(now, link),
             Some(OpCode::CreateSession) => {
-                let Ok(timeout_ms) = decoder().int() else {
+                let Ok(timeout_ms) = body.int() else {
                     tracing::warn!("ignoring a session without a timeout");
                     return;
                 };
@@ -356,11 +410,31 @@ impl Core {
                 self.leading().tracker.begin_close(session);
                 self.close_session(now, database, session, cxid, None);
             }
-            _ => {
-                let allowed = self.leading().check(session, Some(link));
-                let request = op.and_then(|op| Request::decode(op, &mut decoder()));
+            // No log may hold a check that stands alone (storage.md 4.1).
+            Some(OpCode::Check) => {
+                let own = self.settings.server;
+                let allowed = self.leading().check(session, Some(link), own);
+                let check = CheckVersionRequest::decode(&mut body);
                 self.propose(now, database, session, cxid, ids, None, |prep, cx| {
                     allowed?;
+                    let check = check.map_err(|_| ErrorCode::MarshallingError)?;
+                    prep.check(cx, check)?;
+                    Err(ErrorCode::Unimplemented)
+                });
+            }
+            _ => {
+                let own = self.settings.server;
+                let leading = self.leading();
+                let allowed = leading.check(session, Some(link), own);
+                // A session that is not known to all may not have them.
+                let ephemerals = match leading.local {
+                    Some(_) => leading.check_global(session, Some(link)),
+                    None => Ok(()),
+                };
+                let request = op.and_then(|op| Request::decode(op, &mut body));
+                self.propose(now, database, session, cxid, ids, None, |prep, cx| {
+                    allowed?;
+                    let cx = Context { ephemerals, ..cx };
                     match request {
                         Some(Ok(request)) if is_write(&request) => prepare(prep, cx, request),
                         Some(Err(_)) => Err(ErrorCode::MarshallingError),
@@ -418,16 +492,20 @@ impl Core {
         self.peer.send_to_learner(now.monotonic_ms, link, packet);
     }
 
-    /// A learner tells which sessions it has heard from.
+    /// A learner tells which sessions it has heard from. To a follower its observers do, and it
+    /// tells the leader in turn.
     pub(crate) fn learner_touches(&mut self, now: Now, data: &Bytes) {
-        let Stage::Leading(leading) = &mut self.stage else {
-            return;
-        };
         let mut input = Decoder::new(data);
         while let (Ok(session), Ok(timeout_ms)) = (input.long(), input.int()) {
-            leading
-                .tracker
-                .touch(SessionId(session), Some(timeout_ms), now.monotonic_ms);
+            let session = SessionId(session);
+            match &mut self.stage {
+                Stage::Idle | Stage::ReadOnly(_) => {}
+                Stage::Leading(leading) => {
+                    let tracker = &mut leading.tracker;
+                    tracker.touch(session, Some(timeout_ms), now.monotonic_ms);
+                }
+                Stage::Learning(learning) => learning.touch(session, timeout_ms),
+            }
         }
     }
 

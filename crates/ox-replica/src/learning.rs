@@ -7,20 +7,28 @@
 //! `LearnerSessionTracker.java`; quorum.md 5.7, 5.8 and chapter 10.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ox_jute::{Decoder, Jute};
-use ox_proto::{ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, Zxid};
+use ox_proto::{
+    ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, Txn, TxnRecord, Zxid,
+};
 use ox_session::ClientId;
 
 use crate::core::{Core, Now, Origin, Stage, answers_to};
 use crate::database::Database;
+use crate::local::{Local, Upgrade};
+use crate::outcome_of::may_be_outcome_of;
 use crate::request::{ClientRequest, Work};
+use crate::settings::Settings;
 
 /// The state of a learner.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Learning {
+    /// Sessions that the leader does not know.
+    pub(crate) local: Option<Local>,
     /// Forwarded requests whose transactions have not come back, by session, oldest first.
-    forwarded: BTreeMap<SessionId, VecDeque<(i32, Origin)>>,
+    forwarded: BTreeMap<SessionId, VecDeque<Forwarded>>,
     /// How many there are.
     count: usize,
     /// Syncs that the leader has not answered, oldest first.
@@ -32,6 +40,14 @@ pub(crate) struct Learning {
 }
 
 #[derive(Debug)]
+struct Forwarded {
+    cxid: i32,
+    /// `None` is a session, new or new to the others.
+    request: Option<Request>,
+    origin: Origin,
+}
+
+#[derive(Debug)]
 struct Revalidation {
     client: ClientId,
     session: SessionId,
@@ -39,6 +55,18 @@ struct Revalidation {
 }
 
 impl Learning {
+    /// A learner of which no client has asked anything.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            local: Local::new(settings),
+            forwarded: BTreeMap::new(),
+            count: 0,
+            syncs: VecDeque::new(),
+            revalidations: VecDeque::new(),
+            touched: BTreeMap::new(),
+        }
+    }
+
     /// How much the leader has not answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.count + self.syncs.len() + self.revalidations.len()
@@ -54,18 +82,26 @@ impl Learning {
         self.touched.remove(&session);
     }
 
-    fn push(&mut self, session: SessionId, cxid: i32, origin: Origin) {
+    fn push(&mut self, session: SessionId, forwarded: Forwarded) {
         self.count += 1;
         self.forwarded
             .entry(session)
             .or_default()
-            .push_back((cxid, origin));
+            .push_back(forwarded);
     }
 
-    /// Where the transaction of this session with this cxid was asked for, if that was here.
-    pub(crate) fn take_origin(&mut self, session: SessionId, cxid: i32) -> Option<Origin> {
+    /// Where this transaction was asked for, if that was here.
+    pub(crate) fn take_origin(&mut self, record: &TxnRecord) -> Option<Origin> {
+        let session = record.header.client_id;
         let waiting = self.forwarded.get_mut(&session)?;
-        let (_, origin) = waiting.pop_front_if(|(first, _)| *first == cxid)?;
+        let is_this = |first: &mut Forwarded| {
+            first.cxid == record.header.cxid
+                && match &first.request {
+                    None => matches!(record.txn, Txn::CreateSession(_)),
+                    Some(request) => may_be_outcome_of(&record.txn, request),
+                }
+        };
+        let Forwarded { origin, .. } = waiting.pop_front_if(is_this)?;
         if waiting.is_empty() {
             self.forwarded.remove(&session);
         }
@@ -89,7 +125,7 @@ impl Core {
         cxid: i32,
         op: OpCode,
         body: &[u8],
-        ids: Option<&[Id]>,
+        ids: Option<&Arc<[Id]>>,
     ) {
         let mut data = Vec::with_capacity(16 + body.len());
         session.encode(&mut data);
@@ -97,7 +133,7 @@ impl Core {
         op.code().encode(&mut data);
         data.extend_from_slice(body);
         let mut packet = QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data);
-        packet.authinfo = ids.map(<[Id]>::to_vec);
+        packet.authinfo = ids.cloned();
         self.peer.send_to_leader(now.monotonic_ms, packet);
     }
 
@@ -109,7 +145,12 @@ impl Core {
         timeout_ms: i32,
         origin: Origin,
     ) {
-        self.learning().push(session, 0, origin);
+        let forwarded = Forwarded {
+            cxid: 0,
+            request: None,
+            origin,
+        };
+        self.learning().push(session, forwarded);
         let body = timeout_ms.to_be_bytes();
         self.send_request(now, session, 0, OpCode::CreateSession, &body, None);
     }
@@ -125,19 +166,15 @@ impl Core {
     ) {
         let (xid, op) = (request.xid, request.op);
         let body = request.body.clone().unwrap_or_default();
-        match &request.work {
+        let answers = answers_to(&request);
+        match request.work {
             // A Java leader would be stopped by it for good (quorum.md 6.5).
             Work::Undecodable(error) => {
-                let request = undecodable(&request, *error);
-                if self.client(client).lane.is_empty() {
-                    self.answer(database, client, session, &request);
-                } else {
-                    self.client(client).lane.push_read(request);
-                }
+                self.answer_in_turn(database, client, session, request.refused(error));
             }
             Work::Request(Request::Sync(_)) => {
                 self.client(client).lane.push_write();
-                let ids = std::sync::Arc::clone(&request.ids);
+                let ids = Arc::clone(&request.ids);
                 self.learning().syncs.push_back((client, request));
                 self.send_request(now, session, xid.0, op, &body, Some(&ids));
             }
@@ -146,13 +183,41 @@ impl Core {
                     Request::CloseSession => &[][..],
                     _ => &body,
                 };
+                let error = self.upgrade_at_leader(now, session, &write);
                 self.client(client).lane.push_write();
-                let answers = answers_to(&request);
-                let origin = Origin::Request { client, answers };
-                self.learning().push(session, xid.0, origin);
+                let forwarded = Forwarded {
+                    cxid: xid.0,
+                    request: Some(write),
+                    origin: Origin::Request {
+                        client,
+                        answers,
+                        error,
+                    },
+                };
+                self.learning().push(session, forwarded);
                 self.send_request(now, session, xid.0, op, body, Some(&request.ids));
             }
             Work::Refused(_) => unreachable!("a refusal waits like a read"),
+        }
+    }
+
+    /// Has the leader make a local session known to all if a write needs that. Answers what the
+    /// client is told in place of the leader's refusal of one whose session stays local.
+    fn upgrade_at_leader(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        write: &Request,
+    ) -> Option<ErrorCode> {
+        match self.upgrade_for(session, write) {
+            Upgrade::NotNeeded => None,
+            // As Java does, which has the leader refuse the parts of a multi.
+            Upgrade::Refused if matches!(write, Request::Multi(_)) => None,
+            Upgrade::Refused => Some(ErrorCode::EphemeralOnLocalSession),
+            Upgrade::First(timeout_ms) => {
+                self.forward_create_session(now, session, timeout_ms, Origin::Upgrade);
+                None
+            }
         }
     }
 
@@ -225,7 +290,7 @@ impl Core {
         if state.gone {
             self.release_if_done(client);
         } else if is_valid {
-            self.establish(client, session, read_only);
+            self.establish(client, session, read_only, None);
         } else {
             self.refuse(client, session, read_only);
         }
@@ -245,17 +310,5 @@ impl Core {
         }
         let packet = QuorumPacket::with_data(PacketType::Ping, zxid, data);
         self.peer.send_to_leader(now.monotonic_ms, packet);
-    }
-}
-
-/// The same request, to be answered with an error when its turn comes.
-fn undecodable(request: &ClientRequest, error: ErrorCode) -> ClientRequest {
-    ClientRequest {
-        work: Work::Refused(crate::request::Refusal {
-            error,
-            zxid: None,
-            close: false,
-        }),
-        ..request.clone()
     }
 }

@@ -7,23 +7,31 @@
 
 mod acl;
 mod auth;
+mod connecting;
 mod core;
 mod database;
 mod events;
 mod lane;
 mod leading;
 mod learning;
+mod local;
+mod mode;
+mod outcome_of;
 mod pending;
 mod prep;
 mod read;
+mod read_only;
 mod reaper;
 mod reply;
 mod request;
 mod settings;
+mod state;
 
 pub use auth::{AuthSettings, Authentication, DigestAlgorithm};
-pub use core::{Answers, Core, Input, Now, Output, State};
+pub use core::{Answers, Core, Input, Now, Output, TrackedSessions};
 pub use database::{Database, DigestLog};
+pub use mode::Mode;
 pub use read::Reader;
 pub use request::{ClientRequest, Refusal, Work};
-pub use settings::{ReaperSettings, Settings};
+pub use settings::{LocalSessions, ReaperSettings, Settings};
+pub use state::{State, StateImage};

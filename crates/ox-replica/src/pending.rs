@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::{Entry, EntryRef};
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid};
 use ox_tree::DataTree;
-use ox_tree::digest::node_digest;
+use ox_tree::digest::DigestPrefix;
 
 /// A znode as proposals will leave it.
 #[derive(Clone, Debug)]
@@ -20,16 +20,33 @@ pub(crate) struct PendingNode {
     pub(crate) stat: StatPersisted,
     pub(crate) children: usize,
     pub(crate) acl: Arc<[Acl]>,
-    pub(crate) data: PendingData,
+    /// Bytes of its data.
+    pub(crate) length: usize,
+    /// What path and data add to its digest; `None` while that stands in the committed tree and
+    /// has not been needed.
+    prefix: Option<DigestPrefix>,
+    /// Its digest, as of the last change that was set.
+    digest: u32,
 }
 
-/// A znode's data as proposals will leave it.
-#[derive(Clone, Debug)]
-pub(crate) enum PendingData {
-    /// As in the committed tree.
-    Committed,
-    /// Replaced.
-    New(Option<Bytes>),
+impl PendingNode {
+    /// One that is to be made, without data yet.
+    pub(crate) fn new(stat: StatPersisted, acl: Arc<[Acl]>) -> Self {
+        Self {
+            stat,
+            children: 0,
+            acl,
+            length: 0,
+            prefix: None,
+            digest: 0,
+        }
+    }
+
+    /// Gives the znode at `path` other data.
+    pub(crate) fn set_data(&mut self, tree: &DataTree, path: &str, data: Option<&[u8]>) {
+        self.length = data.map_or(0, <[u8]>::len);
+        self.prefix = Some(tree.digest_prefix_of(path, data));
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -37,8 +54,6 @@ struct Record {
     zxid: Zxid,
     /// `None` for a znode that will be gone.
     node: Option<PendingNode>,
-    /// What the znode adds to the digest of the tree.
-    digest: i64,
 }
 
 /// What has been proposed and not applied.
@@ -51,12 +66,11 @@ pub(crate) struct PendingView {
     born: HashMap<SessionId, VecDeque<Arc<str>>, FixedState>,
     /// The digest of the tree with all of it applied.
     digest: i64,
-    keep_digest: bool,
     /// What the proposal that is being prepared has replaced.
     undo: Undo,
 }
 
-/// One call of [`PendingView::set`].
+/// One record that was set.
 #[derive(Debug)]
 struct Set {
     zxid: Zxid,
@@ -68,18 +82,18 @@ struct Set {
 #[derive(Debug, Default)]
 struct Undo {
     digest: i64,
-    replaced: Vec<(Arc<str>, Option<Record>)>,
+    /// For each of the last in `order`.
+    replaced: Vec<Option<Record>>,
 }
 
 impl PendingView {
     /// Nothing is pending on `tree`.
-    pub(crate) fn new(tree: &DataTree, hash_seed: u64, keep_digest: bool) -> Self {
+    pub(crate) fn new(tree: &DataTree, hash_seed: u64) -> Self {
         Self {
             records: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             order: VecDeque::new(),
             born: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             digest: tree.digest(),
-            keep_digest,
             undo: Undo::default(),
         }
     }
@@ -97,67 +111,92 @@ impl PendingView {
                 stat: node.stat_persisted(),
                 children: node.child_count(),
                 acl: Arc::clone(node.acl()),
-                data: PendingData::Committed,
+                length: node.data().map_or(0, <[u8]>::len),
+                prefix: node.kept_digest_prefix(),
+                digest: node.digest(),
             }),
         }
     }
 
-    /// The length of the data of `node`, which stands at `path`.
-    pub(crate) fn data_length(tree: &DataTree, path: &str, node: &PendingNode) -> usize {
-        match &node.data {
-            PendingData::New(data) => data.as_ref().map_or(0, Bytes::len),
-            PendingData::Committed => tree
-                .node(path)
-                .and_then(|committed| committed.data())
-                .map_or(0, <[u8]>::len),
+    /// Whether there will be a znode.
+    pub(crate) fn contains(&self, tree: &DataTree, path: &str) -> bool {
+        match self.records.get(path) {
+            Some(record) => record.node.is_some(),
+            None => tree.node(path).is_some(),
         }
     }
 
-    /// Says what the proposal `zxid` makes of the znode at `path`; `None` deletes it.
-    pub(crate) fn set(
+    /// The proposal `zxid` makes this znode, of which there is none yet.
+    pub(crate) fn create(&mut self, zxid: Zxid, path: &str, mut node: PendingNode) {
+        node.digest = node.prefix.map_or(0, |prefix| prefix.digest(&node.stat));
+        let (digest, born) = (node.digest, owner(&node.stat));
+        self.set(zxid, path, Some(node), 0, digest);
+        self.note_born(born);
+    }
+
+    /// The proposal `zxid` leaves a znode like this, which [`node`](Self::node) has told.
+    pub(crate) fn change(
         &mut self,
         tree: &DataTree,
         zxid: Zxid,
         path: &str,
-        node: Option<PendingNode>,
+        mut node: PendingNode,
     ) {
-        let digest = match &node {
-            Some(node) if self.keep_digest => digest_of(tree, path, node),
-            _ => 0,
-        };
-        let (key, before) = match self.records.get_key_value(path) {
-            Some((key, record)) => (Arc::clone(key), record.digest),
-            None => (Arc::from(path), self.committed_digest(tree, path)),
-        };
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(digest);
-        let record = Record { zxid, node, digest };
-        let owner = record.owner();
-        let replaced = self.records.insert(Arc::clone(&key), record);
-        let owner_before = match &replaced {
-            Some(record) => record.owner(),
-            None => owner.and_then(|_| committed_owner(tree, path)),
-        };
-        let born = owner.filter(|_| owner != owner_before);
-        if let Some(session) = born {
-            let paths = self.born.entry(session).or_default();
-            paths.push_back(Arc::clone(&key));
+        let before = node.digest;
+        if node.prefix.is_none() {
+            node.prefix = tree.node(path).map(|committed| committed.digest_prefix());
         }
-        self.order.push_back(Set {
-            zxid,
-            path: Arc::clone(&key),
-            born,
-        });
-        self.undo.replaced.push((key, replaced));
+        node.digest = node.prefix.map_or(0, |prefix| prefix.digest(&node.stat));
+        let digest = node.digest;
+        self.set(zxid, path, Some(node), before, digest);
     }
 
-    fn committed_digest(&self, tree: &DataTree, path: &str) -> i64 {
-        if !self.keep_digest {
-            return 0;
+    /// The proposal `zxid` deletes a znode, which [`node`](Self::node) has told.
+    pub(crate) fn delete(&mut self, zxid: Zxid, path: &str, node: &PendingNode) {
+        self.set(zxid, path, None, node.digest, 0);
+    }
+
+    fn set(
+        &mut self,
+        zxid: Zxid,
+        path: &str,
+        node: Option<PendingNode>,
+        digest_before: u32,
+        digest: u32,
+    ) {
+        self.digest = self
+            .digest
+            .wrapping_sub(digest_before.into())
+            .wrapping_add(digest.into());
+        let record = Record { zxid, node };
+        let (path, replaced) = match self.records.entry_ref(path) {
+            EntryRef::Occupied(mut entry) => {
+                let replaced = entry.insert(record);
+                (Arc::clone(entry.key()), Some(replaced))
+            }
+            EntryRef::Vacant(entry) => {
+                let path: Arc<str> = path.into();
+                entry.insert_with_key(Arc::clone(&path), record);
+                (path, None)
+            }
+        };
+        self.order.push_back(Set {
+            zxid,
+            path,
+            born: None,
+        });
+        self.undo.replaced.push(replaced);
+    }
+
+    /// What was set last makes an ephemeral of this session.
+    fn note_born(&mut self, session: Option<SessionId>) {
+        if let Some(session) = session
+            && let Some(set) = self.order.back_mut()
+        {
+            set.born = Some(session);
+            let paths = self.born.entry(session).or_default();
+            paths.push_back(Arc::clone(&set.path));
         }
-        let node = tree.node(path);
-        node.map_or(0, |node| {
-            node_digest(path, node.data(), &node.stat_persisted())
-        })
     }
 
     /// Begins a proposal: [`roll_back`](Self::roll_back) returns to here.
@@ -169,12 +208,12 @@ impl PendingView {
     /// The proposal comes to nothing: everything is as before it.
     pub(crate) fn roll_back(&mut self) {
         self.digest = self.undo.digest;
-        while let Some((key, replaced)) = self.undo.replaced.pop() {
+        while let Some(replaced) = self.undo.replaced.pop() {
             let set = self.order.pop_back().expect("what was replaced was set");
             self.forget_born(set.born, VecDeque::pop_back);
             match replaced {
-                Some(record) => self.records.insert(key, record),
-                None => self.records.remove(&key),
+                Some(record) => self.records.insert(set.path, record),
+                None => self.records.remove(&set.path),
             };
         }
     }
@@ -198,12 +237,10 @@ impl PendingView {
     pub(crate) fn applied(&mut self, zxid: Zxid) {
         while let Some(set) = self.order.pop_front_if(|set| set.zxid <= zxid) {
             self.forget_born(set.born, VecDeque::pop_front);
-            if self
-                .records
-                .get(&set.path)
-                .is_some_and(|record| record.zxid <= zxid)
+            if let Entry::Occupied(entry) = self.records.entry(set.path)
+                && entry.get().zxid <= zxid
             {
-                self.records.remove(&set.path);
+                entry.remove();
             }
         }
     }
@@ -231,22 +268,8 @@ impl Record {
     }
 }
 
-fn committed_owner(tree: &DataTree, path: &str) -> Option<SessionId> {
-    owner(&tree.node(path)?.stat_persisted())
-}
-
 /// Whoever owns the znode, taken for a session: containers, which are owned too, never close.
 fn owner(stat: &StatPersisted) -> Option<SessionId> {
     let owner = SessionId(stat.ephemeral_owner);
     (owner != SessionId::NONE).then_some(owner)
-}
-
-fn digest_of(tree: &DataTree, path: &str, node: &PendingNode) -> i64 {
-    match &node.data {
-        PendingData::New(data) => node_digest(path, data.as_deref(), &node.stat),
-        PendingData::Committed => {
-            let committed = tree.node(path);
-            node_digest(path, committed.as_ref().and_then(|c| c.data()), &node.stat)
-        }
-    }
 }

@@ -4,6 +4,8 @@
 //! leaves here applies without fail on every server. Source: `PrepRequestProcessor.java`;
 //! client-protocol.md 4.3 to 4.7, 5.3 and chapter 10.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_proto::{
     Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
@@ -15,7 +17,7 @@ use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_
 
 use crate::acl::{self, Verdicts};
 use crate::auth::AuthSettings;
-use crate::pending::{PendingData, PendingNode, PendingView};
+use crate::pending::{PendingNode, PendingView};
 use crate::reaper::is_collectable;
 use crate::settings::{ReaperSettings, Settings};
 
@@ -26,9 +28,12 @@ pub(crate) struct Prep {
     auth: AuthSettings,
     options: TreeOptions,
     enforce_quota: bool,
+    close_session_lists: bool,
     reconfig_enabled: bool,
     max_record: usize,
     reaper: ReaperSettings,
+    /// Everything for everybody.
+    open: Arc<[Acl]>,
     /// Of the transaction in the making; what it has replaced is kept as long.
     verdicts: Verdicts,
 }
@@ -43,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) time: i64,
     pub(crate) session: SessionId,
     pub(crate) ids: &'a [Id],
+    /// Whether the session may own ephemerals.
+    pub(crate) ephemerals: Result<(), ErrorCode>,
 }
 
 impl Prep {
@@ -52,13 +59,15 @@ impl Prep {
     /// Starts from a tree on which nothing is pending.
     pub(crate) fn new(tree: &DataTree, hash_seed: u64, settings: &Settings) -> Self {
         Self {
-            pending: PendingView::new(tree, hash_seed, settings.tree.digest),
+            pending: PendingView::new(tree, hash_seed),
             auth: settings.auth.clone(),
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
+            close_session_lists: settings.close_session_lists,
             reconfig_enabled: settings.reconfig_enabled,
             max_record: settings.max_record,
             reaper: settings.reaper,
+            open: [Acl::world(Acl::ALL)].into(),
             verdicts: Verdicts::default(),
         }
     }
@@ -90,20 +99,22 @@ impl Prep {
     /// Makes a znode of any kind.
     pub(crate) fn create(&mut self, cx: Context<'_>, create: Create) -> Result<Txn, ErrorCode> {
         let mode = self.create_mode(&create)?;
+        if mode.is_ephemeral() {
+            cx.ephemerals?;
+        }
         if !path::passes_quick_check(&create.path) {
             return Err(ErrorCode::BadArguments);
         }
         let acl = self.resolve_acl(cx, create.acl.as_deref())?;
-        let parent_path = path::parent(&create.path);
-        let mut parent = self.permitted(cx, parent_path, Acl::CREATE)?;
+        let mut parent = self.permitted(cx, path::parent(&create.path), Acl::CREATE)?;
         let path = match mode.is_sequential() {
             true => format!("{}{:010}", create.path, parent.stat.cversion),
-            false => create.path.clone(),
+            false => create.path,
         };
         if !path::is_valid(&path) {
             return Err(ErrorCode::BadArguments);
         }
-        if self.pending.node(cx.tree, &path).is_some() {
+        if self.pending.contains(cx.tree, &path) {
             return Err(ErrorCode::NodeExists);
         }
         if self.is_ephemeral(&parent.stat) {
@@ -119,19 +130,15 @@ impl Prep {
             _ if ephemeral => cx.session.0,
             _ => 0,
         };
-        let node = PendingNode {
-            stat: created(cx, owner),
-            children: 0,
-            acl: acl.as_slice().into(),
-            data: PendingData::New(data.clone()),
-        };
+        let mut node = PendingNode::new(created(cx, owner), self.shared_acl(&acl));
+        node.set_data(cx.tree, &path, data.as_deref());
         parent.stat.cversion = parent.stat.cversion.wrapping_add(1);
         parent.stat.pzxid = cx.zxid.0;
         parent.children += 1;
         let parent_cversion = parent.stat.cversion;
         self.pending
-            .set(cx.tree, cx.zxid, parent_path, Some(parent));
-        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+            .change(cx.tree, cx.zxid, path::parent(&path), parent);
+        self.pending.create(cx.zxid, &path, node);
         Ok(match create.op {
             OpCode::CreateContainer => Txn::CreateContainer(CreateContainerTxn {
                 path,
@@ -195,7 +202,7 @@ impl Prep {
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        self.remove(cx, &path, parent);
+        self.remove(cx, &path, &node, parent);
         Ok(Txn::Delete(DeleteTxn { path }))
     }
 
@@ -209,18 +216,18 @@ impl Prep {
         if !collectable || check_deletable(path).is_err() {
             return None;
         }
-        self.remove(cx, path, parent);
+        self.remove(cx, path, &node, parent);
         Some(Txn::DeleteContainer(DeleteTxn {
             path: path.to_owned(),
         }))
     }
 
-    fn remove(&mut self, cx: Context<'_>, path: &str, mut parent: PendingNode) {
+    fn remove(&mut self, cx: Context<'_>, path: &str, node: &PendingNode, mut parent: PendingNode) {
         parent.stat.pzxid = cx.zxid.0;
         parent.children -= 1;
         self.pending
-            .set(cx.tree, cx.zxid, path::parent(path), Some(parent));
-        self.pending.set(cx.tree, cx.zxid, path, None);
+            .change(cx.tree, cx.zxid, path::parent(path), parent);
+        self.pending.delete(cx.zxid, path, node);
     }
 
     /// Replaces a znode's data.
@@ -236,14 +243,14 @@ impl Prep {
         } = request;
         check_path(&path)?;
         let mut node = self.permitted(cx, &path, Acl::WRITE)?;
-        let before = PendingView::data_length(cx.tree, &path, &node);
-        self.check_quota(cx, &path, data.as_ref().map_or(0, Bytes::len), before, 0)?;
+        let length = data.as_ref().map_or(0, Bytes::len);
+        self.check_quota(cx, &path, length, node.length, 0)?;
         let version = check_version(version, node.stat.version)?;
         node.stat.version = version;
         node.stat.mzxid = cx.zxid.0;
         node.stat.mtime = cx.time;
-        node.data = PendingData::New(data.clone());
-        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+        node.set_data(cx.tree, &path, data.as_deref());
+        self.pending.change(cx.tree, cx.zxid, &path, node);
         Ok(Txn::SetData(SetDataTxn {
             path,
             data,
@@ -263,12 +270,17 @@ impl Prep {
         let mut node = self.permitted(cx, &path, Acl::ADMIN)?;
         let version = check_version(version, node.stat.aversion)?;
         node.stat.aversion = version;
-        node.acl = acl.as_slice().into();
-        self.pending.set(cx.tree, cx.zxid, &path, Some(node));
+        node.acl = self.shared_acl(&acl);
+        self.pending.change(cx.tree, cx.zxid, &path, node);
         Ok(Txn::SetAcl(SetAclTxn { path, acl, version }))
     }
 
-    fn check(&mut self, cx: Context<'_>, request: CheckVersionRequest) -> Result<Txn, ErrorCode> {
+    /// Compares a version.
+    pub(crate) fn check(
+        &mut self,
+        cx: Context<'_>,
+        request: CheckVersionRequest,
+    ) -> Result<Txn, ErrorCode> {
         let CheckVersionRequest { path, version } = request;
         check_path(&path)?;
         let node = self.permitted(cx, &path, Acl::READ)?;
@@ -320,15 +332,25 @@ impl Prep {
             let parent = self
                 .existing(cx, path::parent(path))
                 .expect("a znode has a parent");
-            self.remove(cx, path, parent);
+            let node = self.existing(cx, path).expect("it is owned, so it exists");
+            self.remove(cx, path, &node, parent);
         }
         // What the list leaves out every tree knows by itself. A list that is too long for a
         // record stops a Java server at its next start.
         let listed: usize = paths.iter().map(|path| 4 + path.len()).sum();
         let fits = listed.saturating_add(Self::AROUND_PATHS) <= self.max_record;
+        let listed = if fits { paths } else { Vec::new() };
         Txn::CloseSession(CloseSessionTxn {
-            paths_to_delete: Some(if fits { paths } else { Vec::new() }),
+            paths_to_delete: self.close_session_lists.then_some(listed),
         })
+    }
+
+    /// The list for pending znodes to share; most of them have the open one.
+    fn shared_acl(&self, acl: &[Acl]) -> Arc<[Acl]> {
+        match *acl == *self.open {
+            true => Arc::clone(&self.open),
+            false => acl.into(),
+        }
     }
 
     fn resolve_acl(&self, cx: Context<'_>, sent: Option<&[RawAcl]>) -> Result<Vec<Acl>, ErrorCode> {

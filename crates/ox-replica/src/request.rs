@@ -47,7 +47,30 @@ pub struct Refusal {
     pub close: bool,
 }
 
+impl ClientRequest {
+    /// The same request, to be answered with an error when its turn comes.
+    pub(crate) fn refused(self, error: ErrorCode) -> Self {
+        let refusal = Refusal {
+            error,
+            zxid: None,
+            close: false,
+        };
+        Self {
+            work: Work::Refused(refusal),
+            ..self
+        }
+    }
+}
+
 impl Work {
+    /// The znode that it is about; `None` where there is none, or more than one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Request(request) => request.path(),
+            Self::Undecodable(_) | Self::Refused(_) => None,
+        }
+    }
+
     /// True for what goes through the log, and so waits for a commit.
     pub fn is_write(&self) -> bool {
         match self {
@@ -55,6 +78,11 @@ impl Work {
             Self::Undecodable(_) => true,
             Self::Refused(_) => false,
         }
+    }
+
+    /// True for the last request of a session.
+    pub(crate) fn closes_session(&self) -> bool {
+        matches!(self, Self::Request(Request::CloseSession))
     }
 
     /// True for what a learner cannot answer by itself.

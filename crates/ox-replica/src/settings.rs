@@ -24,10 +24,30 @@ pub struct Settings {
     pub max_record: usize,
     /// Reconfiguration is switched on (`reconfigEnabled`), which a server alone cannot do.
     pub reconfig_enabled: bool,
+    /// Whether sessions may be known to this server alone.
+    pub local_sessions: LocalSessions,
+    /// A member that finds no leader serves reads (`readonlymode.enabled`).
+    pub read_only: bool,
+    /// A leader takes clients (`leaderServes`).
+    pub leader_serves: bool,
+    /// A closeSession transaction lists what it deletes (`closeSessionTxn.enabled`); off only as
+    /// long as there are servers older than 3.6.
+    pub close_session_lists: bool,
     /// Who counts as whom.
     pub auth: AuthSettings,
     /// When containers and TTL nodes are collected.
     pub reaper: ReaperSettings,
+}
+
+/// Whether sessions may be known to their own server alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalSessions {
+    /// Every session is known to all servers.
+    Off,
+    /// `localSessionsEnabled`: such a session cannot have ephemerals.
+    On,
+    /// `localSessionsUpgradingEnabled` too: with its first ephemeral all servers come to know it.
+    Upgrading,
 }
 
 /// When containers and TTL nodes are collected (`znode.container.*`).

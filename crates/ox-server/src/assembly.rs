@@ -13,9 +13,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use ox_proto::ServerId;
-use ox_replica::{AuthSettings, Core, ReaperSettings, Settings};
+use ox_replica::{AuthSettings, Core, Database, LocalSessions, ReaperSettings, Settings};
 use ox_session::TouchTable;
-use ox_txnlog::{DataDirs, DirError, Log, LogConfig, SnapshotError};
+use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
+use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,8 @@ use crate::clients::{Clients, ConnectionLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core_task::CoreTask;
+use crate::ensemble::{self, Member, PortError};
+use crate::folders::Folders;
 use crate::load::{self, LoadError};
 use crate::log_thread::{self, LogQueue};
 use crate::purge_task;
@@ -40,7 +43,7 @@ use crate::{listener, snapshot_thread};
 const CORE_QUEUE: usize = 1024;
 
 /// Reports of the log that may wait for the core, which never lets them wait long.
-const FLUSHED_QUEUE: usize = 64;
+const REPORT_QUEUE: usize = 64;
 
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,6 +71,12 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// The epochs of a member of an ensemble.
+    #[error("Unable to load database on disk")]
+    Epochs(#[from] EpochError),
+    /// The ports for the other members.
+    #[error(transparent)]
+    Ports(#[from] PortError),
     /// Threads or signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -79,7 +88,12 @@ impl ServeError {
         match self {
             Self::Dirs(_) => 3,
             Self::Snapshot(_) => 10,
-            Self::Load(_) | Self::Bind { .. } | Self::Start(_) => 1,
+            Self::Ports(PortError::Election(_)) => 14,
+            Self::Load(_)
+            | Self::Epochs(_)
+            | Self::Ports(PortError::Quorum(_))
+            | Self::Bind { .. }
+            | Self::Start(_) => 1,
         }
     }
 
@@ -100,6 +114,13 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let hash_seed = RandomState::new().hash_one("hash seed");
     let found = load::load(&config, &dirs, hash_seed)?;
     dirs.take_initialize_marker()?;
+    let last = found.state.tree.last_zxid();
+    let epochs = match config.ensemble {
+        Some(_) => Some(EpochFiles::open(&dirs).load(last)?),
+        None => None,
+    };
+    let is_behind = found.snapshot.is_some_and(|zxid| zxid != last);
+    let is_new = found.snapshot.is_none();
 
     let limits = ConnectionLimits {
         per_address: usize::try_from(config.limits.max_client_connections).unwrap_or(usize::MAX),
@@ -107,24 +128,24 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     };
     let shared = Arc::new(Shared {
         auth: auth_settings(&config),
-        database: RwLock::new(found.database),
+        database: RwLock::new(Database::new(found.state, hash_seed)),
         touches: Mutex::new(TouchTable::new()),
         intake: Arc::new(Semaphore::new(usize::try_from(INTAKE).expect("32 bits"))),
         clients: Clients::new(limits),
         metrics: Metrics::default(),
         clock: Clock::start(),
         dirs: dirs.clone(),
+        folders: Folders::default(),
+        standing: Mutex::default(),
         trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
         config,
     });
     // The first snapshot must stand before the first record of the log; a later one that only
     // spares the next start some replay is taken beside the work.
-    if found.snapshot.is_none() {
+    if is_new {
         snapshot_thread::take(&shared, &dirs, &CancellationToken::new())?;
     }
-    let is_behind = found
-        .snapshot
-        .is_some_and(|zxid| zxid != last_zxid(&shared));
+    let peer = peer(&shared, epochs, found.history, last);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -138,11 +159,12 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         snapshot_requests,
         stop.clone(),
     );
-    if is_behind {
+    // What a member has read may still have to be taken back.
+    if is_behind && shared.config.ensemble.is_none() {
         // The channel is empty and its receiver is there.
         let _ = snapshots.try_send(());
     }
-    let outcome = runtime.block_on(run(shared, dirs, hash_seed, snapshots, stop.clone()));
+    let outcome = runtime.block_on(run(shared, dirs, hash_seed, peer, snapshots, stop.clone()));
     // Whatever it was that ended it.
     stop.cancel();
     drop(runtime);
@@ -156,6 +178,7 @@ async fn run(
     shared: Arc<Shared>,
     dirs: DataDirs,
     hash_seed: u64,
+    peer: Peer,
     snapshots: SyncSender<()>,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -163,26 +186,36 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
     let listener = bind(&shared)?;
 
+    let (member, incoming) = match &shared.config.ensemble {
+        None => (None, None),
+        Some(ensemble) => {
+            let open = Member::open(Arc::clone(&shared), ensemble, dirs.clone(), hash_seed);
+            let (member, incoming) = open.await?;
+            (Some(member), Some(incoming))
+        }
+    };
+
     let (to_core, messages) = mpsc::channel(CORE_QUEUE);
-    let (to_flushed, flushed) = mpsc::channel(FLUSHED_QUEUE);
+    let (to_reports, reports) = mpsc::channel(REPORT_QUEUE);
     let queue = Arc::new(LogQueue::default());
-    let log = Log::create(&dirs, log_config(&shared.config));
     let log_thread = log_thread::spawn(
         Arc::clone(&shared),
-        log,
+        dirs.clone(),
+        hash_seed,
         Arc::clone(&queue),
         snapshots,
         // The core is there until it has closed the queue, which ends this thread.
-        move |zxid| {
-            let _ = to_flushed.blocking_send(zxid);
+        move |report| {
+            let _ = to_reports.blocking_send(report);
         },
     );
     let core = {
-        let database = shared.database.read();
-        Core::new(settings(&shared), &database, hash_seed, shared.clock.now())
+        let mut database = shared.database.write();
+        let now = shared.clock.now();
+        Core::new(settings(&shared), peer, &mut database, hash_seed, now)
     };
-    let core_task = CoreTask::new(Arc::clone(&shared), core, queue);
-    let core_task = tokio::spawn(core_task.run(messages, flushed));
+    let core_task = CoreTask::new(Arc::clone(&shared), core, queue, member);
+    let core_task = tokio::spawn(core_task.run(messages, reports, incoming));
 
     let connections = TaskTracker::new();
     let accepting = listener.map(|listener| {
@@ -246,7 +279,11 @@ fn announce(shared: &Shared, listener: &TcpListener) {
         znodes = database.tree.node_count(),
         sessions = database.sessions.len(),
         zxid = %database.tree.last_zxid(),
-        "binding to port {address}: serving clients, standalone",
+        "binding to port {address}: {}",
+        match shared.config.ensemble {
+            None => "serving clients, standalone",
+            Some(_) => "clients are served once there is a leader",
+        },
     );
 }
 
@@ -254,20 +291,41 @@ fn last_zxid(shared: &Shared) -> ox_proto::Zxid {
     shared.database.read().tree.last_zxid()
 }
 
-fn log_config(config: &Config) -> LogConfig {
-    LogConfig {
-        preallocate: config.log.preallocate,
-        force_sync: config.log.force_sync,
-        fsync_warning: config.log.fsync_warning,
-        size_limit: config.log.size_limit,
+/// This server's part in its ensemble; without one it is an ensemble by itself.
+fn peer(
+    shared: &Shared,
+    epochs: Option<ox_txnlog::Epochs>,
+    history: History,
+    last: ox_proto::Zxid,
+) -> Peer {
+    match (&shared.config.ensemble, epochs) {
+        (Some(own), Some(epochs)) => Peer::member(
+            ensemble::zab_settings(shared, own, RandomState::new().hash_one("observer")),
+            ensemble::membership(own, epochs),
+            history,
+        ),
+        _ => {
+            let settings = ZabSettings {
+                own: STANDALONE,
+                tick_ms: millis(shared.config.sessions.tick),
+                init_limit: 0,
+                sync_limit: 0,
+                force_snapshot_sync: false,
+                leader: LeaderSettings::default(),
+                observers: ObserverSettings::default(),
+                max_record: load::max_record(&shared.config),
+            };
+            Peer::alone(settings, last)
+        }
     }
 }
 
 fn settings(shared: &Shared) -> Settings {
     let config = &shared.config;
     let containers = &config.containers;
+    let ensemble = config.ensemble.as_ref();
     Settings {
-        server: config.ensemble.as_ref().map_or(STANDALONE, |own| own.id),
+        server: ensemble.map_or(STANDALONE, |own| own.id),
         tick_ms: millis(config.sessions.tick),
         min_session_timeout_ms: millis_int(config.sessions.min_timeout),
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),
@@ -275,6 +333,10 @@ fn settings(shared: &Shared) -> Settings {
         enforce_quota: config.quotas.enforce,
         reconfig_enabled: config.reconfig_enabled,
         max_record: load::max_record(config),
+        local_sessions: ensemble.map_or(LocalSessions::Off, |own| own.settings.local_sessions),
+        read_only: ensemble.is_some_and(|own| own.settings.read_only),
+        leader_serves: ensemble.is_none_or(|own| own.settings.leader.serves_clients),
+        close_session_lists: ensemble.is_none_or(|own| own.close_session_lists),
         auth: shared.auth.clone(),
         reaper: ReaperSettings {
             check_interval_ms: millis(containers.check_interval),
@@ -294,7 +356,7 @@ fn auth_settings(config: &Config) -> AuthSettings {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

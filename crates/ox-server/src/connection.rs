@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ox_jute::{DecodeError, Decoder, Frames, Jute, decode, end_frame, start_frame};
 use ox_proto::{
     AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, Request, RequestHeader,
@@ -45,6 +46,9 @@ const MAX_RUN: i64 = 5_000;
 
 /// Reads of a run between two looks at the clock.
 const READS_PER_LOOK: usize = 16;
+
+/// Bytes of a request's header: xid and operation.
+const HEADER_LENGTH: usize = 8;
 
 /// How much is read from a socket at once.
 const READ_SIZE: usize = 64 << 10;
@@ -168,6 +172,7 @@ impl Connection {
         };
         self.shared.metrics.connection_request_count.add(1);
         self.client.stats(|stats| stats.received(1));
+        self.client.asks(self.shared.clock.micros());
         let (client, ids) = (Arc::clone(&self.client), Arc::clone(&self.ids));
         self.tell(Message::Connect {
             client,
@@ -386,6 +391,9 @@ impl Connection {
         };
         let op = op.unwrap_or(OpCode::Error);
         let ids = Arc::clone(&self.ids);
+        // What a learner forwards is what the client wrote.
+        let may_be_forwarded = self.shared.config.ensemble.is_some() && work.goes_to_leader();
+        let body = may_be_forwarded.then(|| Bytes::copy_from_slice(&packet[HEADER_LENGTH..]));
         self.requests.push_back(ClientRequest {
             xid,
             op,
@@ -393,6 +401,7 @@ impl Connection {
             ids,
             received,
             size: packet.len(),
+            body,
         });
         Ok(())
     }
@@ -478,7 +487,7 @@ impl Connection {
         {
             // With nothing in the core, the first request left is a write, or the client is slow.
             let behind_a_write = !batch.is_empty() || self.client.in_core() > 0;
-            if !request.work.is_write() {
+            if !request.work.goes_to_leader() {
                 if !behind_a_write || self.reads_in_core == MAX_READS_IN_CORE {
                     break;
                 }
@@ -517,7 +526,7 @@ impl Connection {
         let reads = self
             .requests
             .iter()
-            .take_while(|request| !request.work.is_write())
+            .take_while(|request| !request.work.goes_to_leader())
             .count();
         // However large the answers before were: a client that reads is waited for.
         if reads == 0 || self.client.queued() >= HIGH_WATER {

@@ -4,21 +4,23 @@
 //! what a turn has for a client is queued before the lock on the database is let go, so what is
 //! queued after a read of the new state comes after the events that announce it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ox_proto::{ConnectRequest, Id, SessionId, Zxid};
-use ox_replica::{Answers, ClientRequest, Core, Input, Output};
+use ox_proto::{ConnectRequest, Id, OpCode, PeerState, Zxid};
+use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output, TrackedSessions};
 use ox_session::ClientId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::admin::Answered;
 use crate::client::Client;
-use crate::log_thread::{Batch, LogQueue};
+use crate::ensemble::{Arrival, Incoming, Member};
+use crate::log_thread::{Batch, LogQueue, LogReport};
 use crate::shared::Shared;
+use crate::standing::Standing;
 
 /// Inputs per turn: readers wait while a turn lasts.
 const TURN: usize = 64;
@@ -41,8 +43,8 @@ pub(crate) enum Message {
     },
     /// It has ended.
     Disconnected { client: ClientId },
-    /// Which sessions expire when, in monotonic milliseconds.
-    SessionsByExpiry(oneshot::Sender<BTreeMap<i64, Vec<SessionId>>>),
+    /// Which sessions are watched over.
+    Sessions(oneshot::Sender<TrackedSessions>),
 }
 
 /// The core and what it writes to.
@@ -50,6 +52,8 @@ pub(crate) struct CoreTask {
     shared: Arc<Shared>,
     core: Core,
     log: Arc<LogQueue>,
+    /// `None` on a server that is alone.
+    member: Option<Member>,
     /// The connections that the core knows, by slot.
     clients: Vec<Option<Arc<Client>>>,
     /// Those with something new in their queue.
@@ -62,31 +66,42 @@ pub(crate) struct CoreTask {
 }
 
 impl CoreTask {
-    pub(crate) fn new(shared: Arc<Shared>, core: Core, log: Arc<LogQueue>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        core: Core,
+        log: Arc<LogQueue>,
+        member: Option<Member>,
+    ) -> Self {
         let (clients, to_wake) = (Vec::new(), Vec::new());
-        Self {
+        let mut task = Self {
             shared,
             core,
             log,
+            member,
             clients,
             to_wake,
             batch: Batch::default(),
             room: None,
             room_in_log: VecDeque::new(),
-        }
+        };
+        // Before anybody can ask, a server that is alone serves.
+        task.perform();
+        task.tell_standing();
+        task
     }
 
-    /// Runs until every connection has ended and all that they asked for is on disk.
+    /// Runs until every connection has ended and, on a server that is alone, all that they asked
+    /// for is on disk.
     pub(crate) async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        mut flushed: mpsc::Receiver<Zxid>,
+        mut reports: mpsc::Receiver<LogReport>,
+        mut incoming: Option<Incoming>,
     ) {
         let mut turn = Vec::with_capacity(TURN);
         let mut alarm = pin!(sleep_until(Instant::now().into()));
         let mut open = true;
-        self.perform();
-        while open || self.core.outstanding() > 0 {
+        while open || self.has_to_finish() {
             let due = self.shared.clock.at(self.core.poll_timeout()).into();
             if alarm.deadline() != due {
                 alarm.as_mut().reset(due);
@@ -95,17 +110,28 @@ impl CoreTask {
                 biased;
                 // It is rarely due; the others may have something at all times.
                 () = &mut alarm => {
-                    turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
-                    turn.push(Input::Timeout);
+                    self.take_touches(&mut turn);
+                    let delivered = self.member.as_ref().is_none_or(Member::delivered);
+                    turn.push(Input::Timeout { delivered });
                 }
-                Some(zxid) = flushed.recv() => {
-                    while self.room_in_log.pop_front_if(|(last, _)| *last <= zxid).is_some() {}
-                    turn.push(Input::Flushed(zxid));
+                Some(report) = reports.recv() => {
+                    self.accept_report(report, &mut turn);
                 }
+                arrival = arrive(&mut incoming) => self.accept_arrival(arrival, &mut turn),
                 message = messages.recv(), if open && self.has_room() => match message {
                     Some(message) => self.accept(message, &mut turn),
                     None => open = false,
                 },
+            }
+            while turn.len() < TURN
+                && let Some(event) = incoming.as_mut().and_then(Incoming::try_next)
+            {
+                self.accept_arrival(Arrival::Event(event), &mut turn);
+            }
+            while turn.len() < TURN
+                && let Ok(report) = reports.try_recv()
+            {
+                self.accept_report(report, &mut turn);
             }
             while turn.len() < TURN
                 && self.has_room()
@@ -114,8 +140,65 @@ impl CoreTask {
                 self.accept(message, &mut turn);
             }
             self.turn(&mut turn);
+            while let Some(answer) = self.member.as_mut().and_then(Member::poll_answer) {
+                turn.push(answer);
+                self.turn(&mut turn);
+            }
+            self.tell_standing();
         }
         self.log.close();
+        if let Some(member) = self.member {
+            member.shutdown().await;
+        }
+    }
+
+    /// A server that is alone ends when what was asked of it is on disk; the others of an ensemble
+    /// go on without us.
+    fn has_to_finish(&self) -> bool {
+        self.member.is_none() && self.core.outstanding() > 0
+    }
+
+    /// The sessions heard from by reads that did not come here.
+    fn take_touches(&self, turn: &mut Vec<Input>) {
+        turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
+    }
+
+    fn accept_arrival(&mut self, arrival: Arrival, turn: &mut Vec<Input>) {
+        // The leader may ask for them.
+        self.take_touches(turn);
+        if let Some(member) = &mut self.member {
+            member.inputs(arrival, turn);
+        }
+    }
+
+    fn accept_report(&mut self, report: LogReport, turn: &mut Vec<Input>) {
+        turn.push(match report {
+            LogReport::Flushed(zxid) => {
+                while self
+                    .room_in_log
+                    .pop_front_if(|(last, _)| *last <= zxid)
+                    .is_some()
+                {}
+                Input::Flushed(zxid)
+            }
+            LogReport::Done(done) => Input::Peer(ox_zab::Input::Done(done)),
+            LogReport::Reloaded(done, state) => Input::Reloaded { done, state },
+        });
+    }
+
+    /// Says what this server is, for those who ask.
+    fn tell_standing(&self) {
+        if self.member.is_none() {
+            return;
+        }
+        let peer = self.core.peer();
+        let mut standing = self.shared.standing.lock();
+        note_election(&self.shared, &mut standing, peer.state());
+        standing.state = Some(peer.state());
+        standing.leader = peer.leader();
+        standing.learners = peer.learners();
+        standing.pending_syncs = self.core.pending_syncs();
+        standing.local_sessions = self.core.local_sessions();
     }
 
     /// Client writes wait in their connections while so many proposals wait for the disk.
@@ -151,9 +234,9 @@ impl CoreTask {
                 Input::Requests { client, requests }
             }
             Message::Disconnected { client } => Input::Disconnected { client },
-            Message::SessionsByExpiry(answer) => {
+            Message::Sessions(answer) => {
                 // Whoever asked may have gone.
-                let _ = answer.send(self.core.sessions_by_expiry());
+                let _ = answer.send(self.core.tracked_sessions());
                 return;
             }
         });
@@ -180,7 +263,12 @@ impl CoreTask {
     fn perform(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Append { zxid, payload } => self.batch.push(zxid, payload),
+                Output::Append { zxid, payload } => {
+                    if self.member.is_some() {
+                        self.shared.metrics.proposal_size.record(payload.len());
+                    }
+                    self.batch.push(zxid, payload);
+                }
                 Output::Send {
                     client: id,
                     frames,
@@ -195,6 +283,7 @@ impl CoreTask {
                     client: id,
                     session,
                     timeout_ms,
+                    created,
                     frame,
                 } => {
                     if let Some(client) = &self.clients[slot(id)] {
@@ -202,6 +291,9 @@ impl CoreTask {
                         client.write(|out, stats| {
                             out.extend_from_slice(frame);
                             stats.sent(1);
+                            if let Some(zxid) = created {
+                                stats.answered(first_answer(&self.shared, client, zxid));
+                            }
                         });
                         client.establish(session, timeout_ms);
                         wake_later(&mut self.to_wake, id);
@@ -220,7 +312,34 @@ impl CoreTask {
                     self.clients[slot(client)] = None;
                     self.shared.clients.release(client);
                 }
+                Output::Mode { mode, epoch } => {
+                    if let Some(member) = &mut self.member {
+                        member.follows(mode == Some(Mode::Follower));
+                    }
+                    take_mode(&self.shared, mode, epoch);
+                }
+                Output::Peer(ox_zab::Output::Disk(request)) => {
+                    // Behind what was appended before it.
+                    if self.batch.last().is_some() {
+                        self.log.push(&mut self.batch);
+                    }
+                    self.log.request(request);
+                }
+                Output::State { link, begin, image } => {
+                    if let Some(member) = &self.member {
+                        member.send_state(link, &begin, image);
+                    }
+                }
+                Output::Peer(output) => {
+                    if let Some(member) = &mut self.member {
+                        member.perform(output);
+                    }
+                }
             }
+        }
+        // What goes out to a member in a turn goes out in one piece.
+        if let Some(member) = &self.member {
+            member.flush();
         }
         // What a turn has brought takes up room until it is on disk.
         let room = self.room.take();
@@ -239,10 +358,68 @@ impl CoreTask {
     }
 }
 
+/// The next thing from the ensemble; never, without one.
+async fn arrive(incoming: &mut Option<Incoming>) -> Arrival {
+    match incoming {
+        Some(incoming) => incoming.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Clients are served from now on, or none are. The database is held by the caller.
+fn take_mode(shared: &Shared, mode: Option<Mode>, epoch: u32) {
+    let mut standing = shared.standing.lock();
+    standing.mode = mode;
+    standing.serves = mode.is_some() && (mode != Some(Mode::Leader) || leader_serves(shared));
+    standing.since = shared.clock.micros();
+    standing.epoch = epoch;
+    drop(standing);
+    shared.metrics.proposal_size.reset();
+    match mode {
+        Some(Mode::ReadOnly) => tracing::info!("serving reads only: there is no leader"),
+        Some(mode) => tracing::info!("serving clients, {mode} in epoch {epoch:#x}"),
+        None => tracing::info!("serving no clients: there is no leader"),
+    }
+}
+
+fn leader_serves(shared: &Shared) -> bool {
+    let ensemble = shared.config.ensemble.as_ref();
+    ensemble.is_none_or(|own| own.settings.leader.serves_clients)
+}
+
+/// Counts elections and their times.
+fn note_election(shared: &Shared, standing: &mut Standing, state: PeerState) {
+    let now = shared.clock.micros();
+    match (state, standing.electing_since) {
+        (PeerState::Looking, None) => {
+            standing.electing_since = Some(now);
+            shared.metrics.looking_count.add(1);
+        }
+        (PeerState::Leading | PeerState::Following | PeerState::Observing, Some(since)) => {
+            standing.electing_since = None;
+            shared.metrics.election_time.record(millis(now - since));
+        }
+        (PeerState::Looking, Some(_))
+        | (PeerState::Leading | PeerState::Following | PeerState::Observing, None) => {}
+    }
+}
+
 /// A client is often sent several things in a row; one wake-up is enough for them.
 fn wake_later(to_wake: &mut Vec<ClientId>, client: ClientId) {
     if to_wake.last() != Some(&client) {
         to_wake.push(client);
+    }
+}
+
+/// A new session is the answer to the first request of its connection.
+fn first_answer(shared: &Shared, client: &Client, zxid: Zxid) -> Answered {
+    let now = shared.clock.micros();
+    Answered {
+        op: OpCode::CreateSession,
+        cxid: 0,
+        zxid,
+        at_ms: millis(now),
+        latency_ms: millis(now - client.asked()),
     }
 }
 

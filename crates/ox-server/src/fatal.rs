@@ -6,19 +6,27 @@
 
 use std::error::Error;
 
+use crate::log_thread::DiskError;
+
 /// Something unexpected.
 const UNEXPECTED: i32 = 1;
 /// A snapshot could not be written.
 const SNAPSHOT: i32 = 10;
+/// The history that the leader asks for cannot be gone back to.
+const TRUNCATION: i32 = 13;
 
-/// The log cannot keep what was handed to it.
-pub(crate) fn log_failed(error: &dyn Error) -> ! {
+/// The disk cannot keep what was handed to it.
+pub(crate) fn disk_failed(error: &DiskError) -> ! {
     tracing::error!(
         "Severe unrecoverable error, from thread : SyncThread:0: {}; nothing is acknowledged any \
          more, and the server ends: free space or repair the disk, then start it again",
         chain(error),
     );
-    exit(UNEXPECTED)
+    exit(match error {
+        DiskError::Truncate(_) => TRUNCATION,
+        DiskError::Log(_) | DiskError::Epoch(_) | DiskError::Load(_) => UNEXPECTED,
+        DiskError::Install(_) => SNAPSHOT,
+    })
 }
 
 /// A snapshot cannot be written.

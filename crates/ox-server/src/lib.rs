@@ -13,7 +13,9 @@ mod clock;
 pub mod config;
 mod connection;
 mod core_task;
+mod ensemble;
 mod fatal;
+mod folders;
 mod listener;
 mod load;
 mod log_thread;
@@ -21,6 +23,7 @@ pub mod logging;
 mod purge_task;
 mod shared;
 mod snapshot_thread;
+mod standing;
 mod words;
 
 pub use assembly::{ServeError, serve};

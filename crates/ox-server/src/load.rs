@@ -7,13 +7,14 @@ use std::error::Error;
 use std::time::Instant;
 
 use ox_proto::{SessionId, Txn, TxnDigest, Zxid};
-use ox_replica::{Database, DigestLog};
+use ox_replica::{DigestLog, State};
 use ox_tree::image::ImageLoader;
 use ox_tree::{DataTree, TreeOptions};
 use ox_txnlog::{
     DataDirs, ImageSink, LoadOptions, ReplayError, ReplayOptions, SnapshotDigest, SnapshotError,
     load_newest, replay,
 };
+use ox_zab::History;
 
 use crate::config::Config;
 
@@ -40,7 +41,10 @@ pub enum LoadError {
 
 /// What was found.
 pub(crate) struct Found {
-    pub(crate) database: Database,
+    pub(crate) state: State,
+    /// The newest entries of the log: what a leader sends to learners that lack them. Empty on a
+    /// server that is alone.
+    pub(crate) history: History,
     /// The newest snapshot; `None` on a new server.
     pub(crate) snapshot: Option<Zxid>,
 }
@@ -74,13 +78,16 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
     if options.digest {
         check.reach_target(after, tree.digest());
     }
-    let replay_options = ReplayOptions {
-        max_record,
-        ..ReplayOptions::default()
-    };
-    let replayed = replay(dirs, after, &replay_options, &mut |_, record| {
+    let ensemble = config.ensemble.as_ref();
+    let keep = ensemble.map(|ensemble| ensemble.settings.leader.commit_log_count);
+    let mut history = History::new(after, keep.unwrap_or(0));
+    let replay_options = replay_options(config);
+    let replayed = replay(dirs, after, &replay_options, &mut |payload, record| {
         tree.apply(&record.header, &record.txn, &mut |_| {});
         let zxid = record.header.zxid;
+        if keep.is_some() {
+            history.recovered(zxid, payload);
+        }
         match &record.txn {
             Txn::CreateSession(txn) => {
                 sessions.insert(record.header.client_id, txn.timeout_ms);
@@ -115,9 +122,22 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
         sessions.len(),
     );
     Ok(Found {
-        database: Database::new(tree, sessions, digests, hash_seed),
+        state: State {
+            tree,
+            sessions,
+            digests,
+        },
+        history,
         snapshot,
     })
+}
+
+/// How the log is read.
+pub(crate) fn replay_options(config: &Config) -> ReplayOptions {
+    ReplayOptions {
+        max_record: max_record(config),
+        ..ReplayOptions::default()
+    }
 }
 
 /// The longest record that a start can read back.

@@ -1,37 +1,82 @@
-//! The thread that owns the transaction log.
+//! The thread that owns the transaction log and the epoch files.
 //!
 //! It takes all that is queued, writes it in one go, syncs, says so, and lets the next batch gather
-//! meanwhile. Invariant: what it reports as flushed is on stable storage; the first failure ends
-//! the process, for nothing that is not durable may be acknowledged and a failed sync proves
-//! nothing by a retry. Source: `SyncRequestProcessor.java`; storage.md 3.2 and 3.3.
+//! meanwhile; what else a member of an ensemble asks of the disk takes its turn among the batches.
+//! Invariant: what it reports is on stable storage; the first failure ends the process, for
+//! nothing that is not durable may be acknowledged and a failed sync proves nothing by a retry.
+//! Source: `SyncRequestProcessor.java`; storage.md 3.2 and 3.3, quorum.md 3.7 and 8.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ox_proto::Zxid;
-use ox_txnlog::{Log, LogError};
+use ox_replica::State;
+use ox_txnlog::{
+    DataDirs, EpochFiles, EpochName, IoFailure, Log, LogConfig, LogError, SnapshotError,
+    TruncateError, truncate,
+};
+use ox_zab::{DiskDone, DiskRequest};
 use parking_lot::{Condvar, Mutex};
 use rand::RngExt as _;
 
-use crate::fatal;
+use crate::config::Config;
+use crate::load::{self, LoadError};
 use crate::shared::Shared;
+use crate::{fatal, snapshot_thread};
 
 /// How long nothing must come before the log's note of what is durable is synced too.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Transactions on their way to the log.
+/// What the disk has done.
+#[derive(Debug)]
+pub(crate) enum LogReport {
+    /// All transactions up to this one are durable.
+    Flushed(Zxid),
+    /// A request is done.
+    Done(DiskDone),
+    /// A request is done, and this is what the disk holds now.
+    Reloaded(DiskDone, Box<State>),
+}
+
+/// Why the disk cannot do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("cannot store an epoch: {0}")]
+    Epoch(#[source] IoFailure),
+    #[error("cannot go back in the history: {0}")]
+    Truncate(#[from] TruncateError),
+    #[error("cannot keep the leader's state: {0}")]
+    Install(#[from] SnapshotError),
+    #[error("cannot read what is on the disk: {0}")]
+    Load(#[from] LoadError),
+}
+
+/// Transactions and requests on their way to the disk.
 #[derive(Debug, Default)]
 pub(crate) struct LogQueue {
-    state: Mutex<State>,
+    state: Mutex<Queued>,
     filled: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    batch: Batch,
+struct Queued {
+    items: VecDeque<Item>,
+    /// Memory for the next batch.
+    spare: Batch,
     closed: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Records(Batch),
+    Request(DiskRequest),
+    /// Nothing has come for a while.
+    Nothing,
 }
 
 /// Payloads back to back.
@@ -56,10 +101,6 @@ impl Batch {
         self.records.last().map(|(zxid, _)| *zxid)
     }
 
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(Self::KEPT_CAPACITY);
@@ -71,15 +112,23 @@ impl LogQueue {
     /// Queues all of `batch` and leaves it empty.
     pub(crate) fn push(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
-        if state.batch.is_empty() {
-            std::mem::swap(&mut state.batch, batch);
-            self.filled.notify_one();
-        } else {
-            state.batch.bytes.extend_from_slice(&batch.bytes);
-            state.batch.records.extend_from_slice(&batch.records);
+        if let Some(Item::Records(waiting)) = state.items.back_mut() {
+            waiting.bytes.extend_from_slice(&batch.bytes);
+            waiting.records.extend_from_slice(&batch.records);
+            drop(state);
+            batch.clear();
+            return;
         }
-        drop(state);
-        batch.clear();
+        let spare = std::mem::take(&mut state.spare);
+        let full = std::mem::replace(batch, spare);
+        state.items.push_back(Item::Records(full));
+        self.filled.notify_one();
+    }
+
+    /// Queues a request behind everything before it.
+    pub(crate) fn request(&self, request: DiskRequest) {
+        self.state.lock().items.push_back(Item::Request(request));
+        self.filled.notify_one();
     }
 
     /// Nothing more will come.
@@ -88,43 +137,49 @@ impl LogQueue {
         self.filled.notify_one();
     }
 
-    /// Waits for transactions and takes them all. `None` ends the thread; an empty batch means
-    /// that nothing has come for a while.
-    fn take(&self, mut empty: Batch, patience: Option<Duration>) -> Option<Batch> {
-        empty.clear();
+    /// Waits for the next thing to do. `None` ends the thread.
+    fn take(&self, patience: Option<Duration>) -> Option<Item> {
         let mut state = self.state.lock();
-        while state.batch.is_empty() && !state.closed {
+        while state.items.is_empty() && !state.closed {
             match patience {
                 None => self.filled.wait(&mut state),
-                Some(patience) if self.filled.wait_for(&mut state, patience).timed_out() => break,
+                Some(patience) if self.filled.wait_for(&mut state, patience).timed_out() => {
+                    return Some(state.items.pop_front().unwrap_or(Item::Nothing));
+                }
                 Some(_) => {}
             }
         }
-        if state.batch.is_empty() && state.closed {
-            return None;
-        }
-        std::mem::swap(&mut state.batch, &mut empty);
-        Some(empty)
+        state.items.pop_front()
+    }
+
+    /// Gives the memory of a batch back.
+    fn give_back(&self, mut batch: Batch) {
+        batch.clear();
+        self.state.lock().spare = batch;
     }
 }
 
-/// Starts the thread. `flushed` is called with each zxid up to which all is durable.
+/// Starts the thread. `report` is called with each thing that is done.
 pub(crate) fn spawn(
     shared: Arc<Shared>,
-    log: Log,
+    dirs: DataDirs,
+    hash_seed: u64,
     queue: Arc<LogQueue>,
     snapshots: SyncSender<()>,
-    flushed: impl Fn(Zxid) + Send + 'static,
+    report: impl Fn(LogReport) + Send + 'static,
 ) -> JoinHandle<()> {
     let writer = Writer {
         trigger: Trigger::new(&shared),
+        log: Log::create(&dirs, log_config(&shared.config)),
+        epochs: EpochFiles::open(&dirs),
         shared,
-        log,
+        dirs,
+        hash_seed,
         snapshots,
     };
     let run = move || {
-        if let Err(error) = writer.run(&queue, flushed) {
-            fatal::log_failed(&error);
+        if let Err(error) = writer.run(&queue, report) {
+            fatal::disk_failed(&error);
         }
     };
     std::thread::Builder::new()
@@ -133,37 +188,111 @@ pub(crate) fn spawn(
         .expect("a thread can be started")
 }
 
+fn log_config(config: &Config) -> LogConfig {
+    LogConfig {
+        preallocate: config.log.preallocate,
+        force_sync: config.log.force_sync,
+        fsync_warning: config.log.fsync_warning,
+        size_limit: config.log.size_limit,
+    }
+}
+
 struct Writer {
     shared: Arc<Shared>,
+    dirs: DataDirs,
+    hash_seed: u64,
     log: Log,
+    epochs: EpochFiles,
     trigger: Trigger,
     snapshots: SyncSender<()>,
 }
 
 impl Writer {
-    fn run(mut self, queue: &LogQueue, flushed: impl Fn(Zxid)) -> Result<(), LogError> {
-        let mut batch = Batch::default();
+    fn run(mut self, queue: &LogQueue, report: impl Fn(LogReport)) -> Result<(), DiskError> {
         let mut patience = None;
-        while let Some(taken) = queue.take(batch, patience) {
-            batch = taken;
-            if batch.is_empty() {
-                self.log.idle()?;
-                patience = None;
-                continue;
-            }
-            patience = Some(IDLE);
-            self.write(&batch)?;
-            if let Some((zxid, _)) = batch.records.last() {
-                flushed(*zxid);
-            }
-            if self
-                .trigger
-                .is_due(batch.records.len(), self.log.total_size())
-            {
-                self.roll()?;
+        while let Some(item) = queue.take(patience) {
+            match item {
+                Item::Nothing => {
+                    self.log.idle()?;
+                    patience = None;
+                }
+                Item::Records(batch) => {
+                    patience = Some(IDLE);
+                    self.write(&batch)?;
+                    if let Some((zxid, _)) = batch.records.last() {
+                        report(LogReport::Flushed(*zxid));
+                    }
+                    let records = batch.records.len();
+                    queue.give_back(batch);
+                    if self.trigger.is_due(records, self.log.total_size()) {
+                        self.roll()?;
+                    }
+                }
+                Item::Request(request) => report(self.perform(request)?),
             }
         }
-        self.log.close()
+        Ok(self.log.close()?)
+    }
+
+    /// Does what a member of an ensemble asks for. Everything before it is durable.
+    fn perform(&mut self, request: DiskRequest) -> Result<LogReport, DiskError> {
+        let done = match request {
+            DiskRequest::AcceptEpoch(epoch) => {
+                let stored = self.epochs.store(EpochName::Accepted, epoch);
+                stored.map_err(DiskError::Epoch)?;
+                DiskDone::EpochAccepted(epoch)
+            }
+            DiskRequest::AnnounceEpoch(epoch) => {
+                let announced = self.epochs.announce_current(epoch);
+                announced.map_err(DiskError::Epoch)?;
+                DiskDone::EpochAnnounced(epoch)
+            }
+            DiskRequest::EnterEpoch(epoch) => {
+                let stored = self.epochs.store(EpochName::Current, epoch);
+                stored.map_err(DiskError::Epoch)?;
+                DiskDone::EpochEntered(epoch)
+            }
+            DiskRequest::Truncate { to, reload } => {
+                let options = load::replay_options(&self.shared.config);
+                let last = self.alone(|dirs, _| Ok(truncate(dirs, to, &options)?.last))?;
+                let done = DiskDone::Truncated { last };
+                if reload {
+                    return self.reload(done);
+                }
+                done
+            }
+            DiskRequest::Install => {
+                let file =
+                    self.alone(|dirs, shared| Ok(snapshot_thread::install(shared, dirs)?))?;
+                DiskDone::Installed { last: file.zxid }
+            }
+            DiskRequest::Reload => return self.reload(DiskDone::Reloaded { last: Zxid::ZERO }),
+        };
+        Ok(LogReport::Done(done))
+    }
+
+    /// Reads the disk anew.
+    fn reload(&mut self, done: DiskDone) -> Result<LogReport, DiskError> {
+        let seed = self.hash_seed;
+        let found = self.alone(|dirs, shared| Ok(load::load(&shared.config, dirs, seed)?))?;
+        let last = found.state.tree.last_zxid();
+        let done = match done {
+            DiskDone::Reloaded { .. } => DiskDone::Reloaded { last },
+            done => done,
+        };
+        Ok(LogReport::Reloaded(done, Box::new(found.state)))
+    }
+
+    /// Has the folders for itself: the log is closed, and no snapshot is being taken.
+    fn alone<T>(
+        &mut self,
+        act: impl FnOnce(&DataDirs, &Shared) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        let fresh = Log::create(&self.dirs, log_config(&self.shared.config));
+        std::mem::replace(&mut self.log, fresh).close()?;
+        let shared = Arc::clone(&self.shared);
+        let _folders = shared.folders.take_over();
+        act(&self.dirs, &shared)
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
@@ -193,6 +322,10 @@ impl Writer {
         self.log.roll()?;
         self.log.reset_total_size();
         self.trigger.restart();
+        // What is in the tree before it is served may still have to be taken back.
+        if !self.shared.standing.lock().has_leader() {
+            return Ok(());
+        }
         match self.snapshots.try_send(()) {
             Ok(()) => {}
             Err(TrySendError::Full(())) => tracing::warn!("Too busy to snap, skipping"),

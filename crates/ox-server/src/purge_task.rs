@@ -17,7 +17,12 @@ pub(crate) async fn run(shared: Arc<Shared>, dirs: DataDirs, stop: CancellationT
     let retain = shared.config.snapshots.retain;
     loop {
         let dirs = dirs.clone();
-        let purged = tokio::task::spawn_blocking(move || purge(&dirs, retain)).await;
+        let shared = Arc::clone(&shared);
+        let purged = tokio::task::spawn_blocking(move || {
+            let _folders = shared.folders.work();
+            purge(&dirs, retain)
+        })
+        .await;
         match purged.expect("purging does not panic") {
             Ok(deleted) => tracing::info!("Purge task deleted {} files", deleted.len()),
             Err(error) => tracing::error!("Purge task: {}", crate::fatal::chain(&error)),

@@ -13,6 +13,8 @@ use crate::admin::metrics::Metrics;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::folders::Folders;
+use crate::standing::Standing;
 
 /// What [`Shared::intake`] begins with. A request exists several times on its way (decoded,
 /// encoded, in the log's batch), so memory for some times this is needed.
@@ -33,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) dirs: DataDirs,
+    /// Who may work in them.
+    pub(crate) folders: Folders,
+    /// What this server is to its clients and its ensemble.
+    pub(crate) standing: Mutex<Standing>,
     /// What `gtmk` and `stmk` speak of. Nothing is traced by it.
     pub(crate) trace_mask: AtomicI64,
 }

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ox_proto::SessionId;
+use ox_proto::{ServerId, SessionId};
+use ox_replica::{Mode, TrackedSessions};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{
-    self, ConfReport, ConnectionReport, DirectorySizes, MemberReport, Report, Word,
+    self, ConfReport, ConnectionReport, DirectorySizes, GlobalSessions, LeaderReport, MemberReport,
+    PeerReport, Report, Word,
 };
 use crate::client::Client;
 use crate::clock::wall_ms;
 use crate::config::Ensemble;
 use crate::core_task::Message;
 use crate::shared::Shared;
+use crate::standing::Standing;
 
 /// The answer to a word that `asker` sent. `argument` is the mask behind `stmk`.
 pub(crate) async fn answer(
@@ -31,17 +34,15 @@ pub(crate) async fn answer(
     if !shared.config.four_letter_words.allows(word.name()) {
         return word.refusal();
     }
+    let standing = shared.standing.lock().clone();
+    let mode = standing.mode.filter(|_| standing.serves);
+    if let Some(answer) = of_process(shared, mode, word, argument) {
+        return answer;
+    }
+    let Some(mode) = mode else {
+        return word.not_serving().unwrap_or_default().to_owned();
+    };
     match word {
-        Word::Ruok => admin::RUOK.to_owned(),
-        Word::Isro => admin::ISRO.to_owned(),
-        Word::Envi => admin::envi(&admin::Environment::of_this_process()),
-        Word::Gtmk => admin::trace_mask(shared.trace_mask.load(Ordering::Relaxed)),
-        Word::Stmk => {
-            if let Some(mask) = argument {
-                shared.trace_mask.store(mask, Ordering::Relaxed);
-            }
-            admin::trace_mask(shared.trace_mask.load(Ordering::Relaxed))
-        }
         Word::Srst => {
             shared.metrics.reset();
             admin::SRST.to_owned()
@@ -52,38 +53,115 @@ pub(crate) async fn answer(
             }
             admin::CRST.to_owned()
         }
-        Word::Srvr => admin::srvr(&report(shared), &shared.metrics),
-        Word::Stat => admin::stat(&report(shared), &shared.metrics, &connections(shared)),
-        Word::Mntr => admin::mntr(&report(shared), &shared.metrics),
+        Word::Srvr => admin::srvr(&report(shared, &standing, mode), &shared.metrics),
+        Word::Stat => {
+            let report = report(shared, &standing, mode);
+            admin::stat(&report, &shared.metrics, &connections(shared))
+        }
+        Word::Mntr => admin::mntr(&report(shared, &standing, mode), &shared.metrics),
         Word::Cons => admin::cons(&connections(shared)),
-        Word::Conf => admin::conf(&conf(shared)),
+        Word::Conf => admin::conf(&conf(shared, mode)),
         Word::Dirs => admin::dirs(sizes(shared)),
         Word::Hash => admin::hash(shared.database.read().digests.iter()),
         Word::Dump => dump(shared, core).await,
         Word::Wchs => admin::wchs(shared.database.read().watches.data_counts()),
         Word::Wchc => watches_by_session(shared),
         Word::Wchp => watches_by_path(shared),
-        Word::TelnetClose => String::new(),
+        Word::Ruok | Word::Isro | Word::Envi | Word::Gtmk | Word::Stmk | Word::TelnetClose => {
+            unreachable!("answered without a server")
+        }
     }
 }
 
-fn report(shared: &Shared) -> Report {
+/// The answers that need no server, but for those to which one says that it does not serve.
+fn of_process(
+    shared: &Shared,
+    mode: Option<Mode>,
+    word: Word,
+    argument: Option<i64>,
+) -> Option<String> {
+    Some(match word {
+        Word::Ruok => admin::RUOK.to_owned(),
+        Word::Isro => match mode {
+            None => admin::ISRO_NOT_SERVING.to_owned(),
+            Some(Mode::ReadOnly) => admin::ISRO_READ_ONLY.to_owned(),
+            Some(Mode::Standalone | Mode::Leader | Mode::Follower | Mode::Observer) => {
+                admin::ISRO.to_owned()
+            }
+        },
+        Word::Envi => admin::envi(&admin::Environment::of_this_process()),
+        Word::Gtmk => admin::trace_mask(shared.trace_mask.load(Ordering::Relaxed)),
+        Word::Stmk => {
+            if let Some(mask) = argument {
+                shared.trace_mask.store(mask, Ordering::Relaxed);
+            }
+            admin::trace_mask(shared.trace_mask.load(Ordering::Relaxed))
+        }
+        Word::TelnetClose => String::new(),
+        Word::Conf
+        | Word::Cons
+        | Word::Crst
+        | Word::Dirs
+        | Word::Dump
+        | Word::Hash
+        | Word::Mntr
+        | Word::Srst
+        | Word::Srvr
+        | Word::Stat
+        | Word::Wchc
+        | Word::Wchp
+        | Word::Wchs => return None,
+    })
+}
+
+fn report(shared: &Shared, standing: &Standing, mode: Mode) -> Report {
     let clients = shared.clients.all();
     let database = shared.database.read();
     let tree = &database.tree;
     Report {
+        mode,
+        peer: peer(shared, standing, mode),
         zxid: tree.last_zxid(),
         node_count: tree.node_count(),
         approximate_data_size: tree.approximate_data_size(),
         ephemerals_count: tree.ephemeral_count(),
         watch_count: database.watches.total(),
         sessions: database.sessions.len(),
+        local_sessions: standing.local_sessions,
         connections: clients.len(),
         outstanding: clients.iter().map(|client| client.in_core()).sum(),
-        uptime: Duration::from_micros(u64::try_from(shared.clock.micros()).unwrap_or(0)),
+        uptime: Duration::from_micros(
+            u64::try_from(shared.clock.micros() - standing.since).unwrap_or(0),
+        ),
         open_files: admin::open_files(),
         max_open_files: admin::max_open_files(),
     }
+}
+
+/// A server that serves reads only says nothing of its ensemble.
+fn peer(shared: &Shared, standing: &Standing, mode: Mode) -> Option<PeerReport> {
+    let ensemble = shared.config.ensemble.as_ref()?;
+    let state = standing.state.filter(|_| mode != Mode::ReadOnly)?;
+    let learners = &standing.learners;
+    let count = |is_counted: &dyn Fn(ServerId, bool) -> bool| {
+        learners
+            .iter()
+            .filter(|(server, follows)| is_counted(*server, *follows))
+            .count()
+    };
+    let votes = |server| ensemble.members.is_voter(server);
+    Some(PeerReport {
+        state,
+        quorum_size: ensemble.members.voters().count(),
+        leader: standing.leader,
+        synced_observers: count(&|_, follows| !follows),
+        leading: (mode == Mode::Leader).then(|| LeaderReport {
+            learners: learners.len(),
+            synced_followers: count(&|server, follows| follows && votes(server)),
+            synced_non_voting_followers: count(&|server, follows| follows && !votes(server)),
+            pending_syncs: standing.pending_syncs,
+        }),
+    })
 }
 
 fn connections(shared: &Shared) -> Vec<ConnectionReport> {
@@ -101,7 +179,7 @@ fn connections(shared: &Shared) -> Vec<ConnectionReport> {
     shared.clients.all().iter().map(report).collect()
 }
 
-fn conf(shared: &Shared) -> ConfReport {
+fn conf(shared: &Shared, mode: Mode) -> ConfReport {
     let config = &shared.config;
     let listen = config.client.as_ref();
     ConfReport {
@@ -114,11 +192,11 @@ fn conf(shared: &Shared) -> ConfReport {
         min_session_timeout: config.sessions.min_timeout,
         max_session_timeout: config.sessions.max_timeout,
         backlog: listen.and_then(|listen| listen.backlog),
-        member: config.ensemble.as_ref().map(member),
+        member: config.ensemble.as_ref().map(|own| member(own, mode)),
     }
 }
 
-fn member(ensemble: &Ensemble) -> MemberReport {
+fn member(ensemble: &Ensemble, mode: Mode) -> MemberReport {
     let own = ensemble.members.members.get(&ensemble.id);
     MemberReport {
         id: ensemble.id,
@@ -126,7 +204,7 @@ fn member(ensemble: &Ensemble) -> MemberReport {
         sync_limit: ensemble.settings.sync_limit.count,
         addresses: own.map_or_else(Vec::new, |own| own.addresses.clone()),
         role: ensemble.role,
-        membership: Some(ensemble.members.clone()),
+        membership: (mode != Mode::ReadOnly).then(|| ensemble.members.clone()),
     }
 }
 
@@ -140,23 +218,31 @@ fn sizes(shared: &Shared) -> DirectorySizes {
 
 async fn dump(shared: &Shared, core: &mpsc::Sender<Message>) -> String {
     let (answer, sessions) = oneshot::channel();
-    let asked = core.send(Message::SessionsByExpiry(answer)).await;
+    let asked = core.send(Message::Sessions(answer)).await;
     let sessions = match asked {
         Ok(()) => sessions.await.unwrap_or_default(),
-        Err(_) => BTreeMap::new(),
+        Err(_) => TrackedSessions::default(),
     };
     let now = wall_ms();
     let since_start = shared.clock.now().monotonic_ms;
-    let sessions = sessions
-        .into_iter()
-        .map(|(at, ids)| (now - since_start + at, ids))
-        .collect();
-    let ephemerals = {
-        let tree = &shared.database.read().tree;
-        let owners = tree.sessions_with_ephemerals();
-        owners
-            .map(|session| (session, tree.ephemerals(session).collect()))
+    let by_date = |buckets: BTreeMap<i64, Vec<SessionId>>| {
+        let dates = buckets.into_iter();
+        dates
+            .map(|(at, ids)| (now - since_start + at, ids))
             .collect()
+    };
+    let (ephemerals, global) = {
+        let database = shared.database.read();
+        let tree = &database.tree;
+        let owners = tree.sessions_with_ephemerals();
+        let ephemerals = owners
+            .map(|session| (session, tree.ephemerals(session).collect()))
+            .collect();
+        let global = match sessions.global {
+            Some(buckets) => GlobalSessions::ByExpiry(by_date(buckets)),
+            None => GlobalSessions::ByTimeout(database.sessions.clone()),
+        };
+        (ephemerals, global)
     };
     let mut connections: BTreeMap<i64, Vec<_>> = BTreeMap::new();
     let tick_ms = i64::try_from(shared.config.sessions.tick.as_millis()).unwrap_or(i64::MAX);
@@ -174,7 +260,8 @@ async fn dump(shared: &Shared, core: &mpsc::Sender<Message>) -> String {
             .push((client.address, session));
     }
     let dump = admin::SessionDump {
-        sessions,
+        local: sessions.local.map(by_date),
+        global,
         ephemerals,
         connections,
     };

@@ -3,10 +3,19 @@
 //! The golden files are answers of one server within a few seconds, so most tests fill in the same
 //! server; `tests/golden/four-letter-words/README.md` says where they come from.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use chrono::Utc;
-use ox_proto::{EnsembleConfig, MemberRole, OpCode, PeerAddress, ServerId, SessionId, Zxid};
+use ox_proto::{
+    EnsembleConfig, MemberRole, OpCode, PeerAddress, PeerState, ServerId, SessionId, Zxid,
+};
+use ox_replica::Mode;
 use ox_server::admin::{metrics::Metrics, *};
 use ox_session::WatchCounts;
 use regex::Regex;
@@ -46,12 +55,15 @@ fn metrics(packets_received: u64, packets_sent: u64) -> Metrics {
 
 fn report() -> Report {
     Report {
+        mode: Mode::Standalone,
+        peer: None,
         zxid: Zxid(0x37),
         node_count: 10,
         approximate_data_size: 122,
         ephemerals_count: 3,
         watch_count: 3,
         sessions: 2,
+        local_sessions: 0,
         connections: 3,
         outstanding: 0,
         uptime: Duration::from_millis(81_032),
@@ -140,6 +152,135 @@ fn the_server_in_short_with_its_connections() {
         "standalone.stat",
         &stat(&report(), &metrics(66, 87), &connections(60_882)),
     );
+}
+
+/// A member of one of the captured ensembles.
+fn of_member(mode: Mode, state: PeerState) -> Report {
+    let leading = LeaderReport {
+        learners: 2,
+        synced_followers: 2,
+        synced_non_voting_followers: 0,
+        pending_syncs: 0,
+    };
+    Report {
+        mode,
+        peer: Some(PeerReport {
+            state,
+            quorum_size: 3,
+            leader: Some(ServerId(3)),
+            synced_observers: 0,
+            leading: (mode == Mode::Leader).then_some(leading),
+        }),
+        zxid: Zxid(0x1_0000_00b5),
+        node_count: 11,
+        approximate_data_size: 0,
+        ephemerals_count: 4,
+        watch_count: 1,
+        sessions: 4,
+        connections: 4,
+        ..report()
+    }
+}
+
+/// Latencies with this sum, number and maximum.
+fn member_metrics(
+    received: u64,
+    sent: u64,
+    (sum, count, min, max): (u64, u64, u64, u64),
+) -> Metrics {
+    let metrics = Metrics::default();
+    metrics.packets_received.add(received);
+    metrics.packets_sent.add(sent);
+    let between = count.saturating_sub(2);
+    if 0 < count {
+        metrics.latency.record(min);
+        metrics.latency.record(max);
+    }
+    let rest = sum - if 0 < count { min + max } else { 0 };
+    for place in 0..between {
+        metrics
+            .latency
+            .record(rest / between + u64::from(place < rest % between));
+    }
+    metrics
+}
+
+#[test]
+fn a_leader_tells_the_sizes_of_its_proposals_besides() {
+    let leader = of_member(Mode::Leader, PeerState::Leading);
+    let metrics = || {
+        let metrics = member_metrics(221, 245, (396, 211, 0, 21));
+        for size in [48, 111, 71] {
+            metrics.proposal_size.record(size);
+        }
+        metrics
+    };
+    check("leader.srvr", &srvr(&leader, &metrics()));
+    let brief = |port, interest, received, sent| {
+        let mut stats = ConnectionStats::default();
+        stats.received(received);
+        stats.sent(sent);
+        ConnectionReport {
+            peer: local(port),
+            interest,
+            queued: 0,
+            session: None,
+            stats,
+        }
+    };
+    let connections = [
+        brief(42_914, 1, 34, 56),
+        brief(42_924, 1, 25, 27),
+        brief(42_928, 1, 152, 153),
+        brief(43_006, 0, 1, 0),
+    ];
+    let metrics = metrics();
+    metrics.packets_received.add(1);
+    metrics.packets_sent.add(1);
+    check("leader.stat", &stat(&leader, &metrics, &connections));
+    // Before the first proposal.
+    let text = srvr(&leader, &Metrics::default());
+    assert!(text.ends_with("\nProposal sizes last/min/max: -1/-1/-1\n"));
+}
+
+#[test]
+fn learners_say_what_they_are() {
+    let follower = Report {
+        connections: 2,
+        ..of_member(Mode::Follower, PeerState::Following)
+    };
+    let metrics = member_metrics(13, 13, (13, 3, 2, 6));
+    check("follower.srvr", &srvr(&follower, &metrics));
+    let observer = Report {
+        zxid: Zxid(0x1_0000_001c),
+        node_count: 10,
+        connections: 3,
+        ..of_member(Mode::Observer, PeerState::Observing)
+    };
+    let metrics = member_metrics(68, 89, (216, 59, 0, 53));
+    check("observer.srvr", &srvr(&observer, &metrics));
+}
+
+#[test]
+fn a_server_that_serves_reads_only_says_so_in_a_line_of_its_own() {
+    let read_only = Report {
+        peer: None,
+        zxid: Zxid(0x1_0000_001e),
+        node_count: 7,
+        connections: 7,
+        outstanding: 6,
+        ..of_member(Mode::ReadOnly, PeerState::Looking)
+    };
+    check(
+        "readonly.srvr",
+        &srvr(&read_only, &member_metrics(16, 15, (0, 0, 0, 0))),
+    );
+    let text = stat(&read_only, &Metrics::default(), &[]);
+    let lines: Vec<_> = text.lines().skip(1).take(3).collect();
+    let java = golden("readonly.stat");
+    let java: Vec<_> = java.lines().skip(1).take(2).collect();
+    assert_eq!(lines, [java[0], java[1], ""]);
+    check("readonly.isro", ISRO_READ_ONLY);
 }
 
 #[test]
@@ -260,10 +401,11 @@ fn sessions_ephemerals_and_connections() {
     // Java shows buckets that are empty by now, so they are in this dump too.
     let path = |path: &str| path.to_owned();
     let report = SessionDump {
-        sessions: BTreeMap::from([
+        local: None,
+        global: GlobalSessions::ByExpiry(BTreeMap::from([
             (1_795_341_315_000, vec![]),
             (1_795_341_317_000, vec![FIRST, SECOND]),
-        ]),
+        ])),
         ephemerals: vec![
             (SECOND, vec![path("/app/eph-b")]),
             (
@@ -284,6 +426,80 @@ fn sessions_ephemerals_and_connections() {
         ]),
     };
     check("standalone.dump", &dump(&report, &Utc));
+}
+
+fn ephemerals() -> Vec<(SessionId, Vec<String>)> {
+    let path = |path: &str| path.to_owned();
+    vec![
+        (SessionId(0x0300_000b_0fae_0001), vec![path("/app/eph-b")]),
+        (
+            SessionId(0x0300_000b_0fae_0000),
+            vec![path("/app/leader"), path("/app/locks/lock-0000000000")],
+        ),
+        (SessionId(0x0100_000b_0d56_0000), vec![path("/app/eph-d")]),
+    ]
+}
+
+const MEMBERS_SESSIONS: [SessionId; 4] = [
+    SessionId(0x0100_000b_0d56_0000),
+    SessionId(0x0300_000b_0fae_0002),
+    SessionId(0x0300_000b_0fae_0000),
+    SessionId(0x0300_000b_0fae_0001),
+];
+
+#[test]
+fn a_leader_knows_when_sessions_expire_and_learners_their_timeouts() {
+    const DATE: i64 = 1_795_341_315_000;
+    let leader = SessionDump {
+        local: None,
+        global: GlobalSessions::ByExpiry(BTreeMap::from([(DATE, MEMBERS_SESSIONS.to_vec())])),
+        ephemerals: ephemerals(),
+        connections: BTreeMap::from([(
+            DATE,
+            vec![
+                (local(42_914), MEMBERS_SESSIONS[2]),
+                (local(42_924), MEMBERS_SESSIONS[3]),
+                (local(42_928), MEMBERS_SESSIONS[1]),
+                (local(42_954), SessionId::NONE),
+            ],
+        )]),
+    };
+    check("leader.dump", &dump(&leader, &Utc));
+    let timeouts = MEMBERS_SESSIONS.map(|session| (session, 10_000));
+    let follower = SessionDump {
+        global: GlobalSessions::ByTimeout(timeouts.into()),
+        connections: BTreeMap::from([(
+            DATE,
+            vec![
+                (local(34_978), SessionId::NONE),
+                (local(34_936), MEMBERS_SESSIONS[0]),
+            ],
+        )]),
+        ..leader.clone()
+    };
+    check("follower.dump", &dump(&follower, &Utc));
+
+    // With local sessions both trackers are named.
+    let some = BTreeMap::from([(DATE, vec![FIRST])]);
+    let text = |global| {
+        let local = Some(some.clone());
+        let report = SessionDump {
+            local,
+            global,
+            ..leader.clone()
+        };
+        dump(&report, &Utc)
+    };
+    let begins = "SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at ";
+    let leading = text(leader.global.clone());
+    assert!(leading.starts_with(begins), "{leading}");
+    assert!(
+        leading.contains("\nGlobal Session Sets (1)/(4):\n"),
+        "{leading}"
+    );
+    let learning = text(follower.global);
+    assert!(learning.starts_with(begins), "{learning}");
+    assert!(learning.contains("\nGlobal Sessions(4):\n"), "{learning}");
 }
 
 #[test]
@@ -430,6 +646,92 @@ fn every_key_of_mntr_is_javas_and_so_is_its_value() {
     );
 }
 
+/// The keys of a text of `mntr`, with their values.
+fn values(text: &str) -> BTreeMap<&str, &str> {
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect()
+}
+
+#[test]
+fn members_have_javas_keys_besides_those_of_a_server_alone() {
+    let leader = of_member(Mode::Leader, PeerState::Leading);
+    let leader = Report {
+        peer: leader.peer.map(|peer| PeerReport {
+            synced_observers: 1,
+            leading: peer.leading.map(|leading| LeaderReport {
+                learners: 3,
+                ..leading
+            }),
+            ..peer
+        }),
+        uptime: Duration::from_millis(6648),
+        ..leader
+    };
+    let read_only = Report {
+        peer: None,
+        ..of_member(Mode::ReadOnly, PeerState::Looking)
+    };
+    let metrics = Metrics::default();
+    for size in [48, 111, 70] {
+        metrics.proposal_size.record(size);
+    }
+    let standalone = mntr(&report(), &metrics);
+    for (name, report, besides) in [
+        (
+            "leader_with_observer",
+            leader,
+            &[
+                "peer_state",
+                "quorum_size",
+                "learners",
+                "synced_followers",
+                "synced_observers",
+                "pending_syncs",
+                "leader_uptime",
+                "last_proposal_size",
+                "min_proposal_size",
+                "max_proposal_size",
+                "synced_non_voting_followers",
+            ][..],
+        ),
+        (
+            "follower",
+            of_member(Mode::Follower, PeerState::Following),
+            // The last one since 3.9.
+            &["peer_state", "quorum_size", "synced_observers"][..],
+        ),
+        (
+            "observer",
+            of_member(Mode::Observer, PeerState::Observing),
+            &["peer_state", "observer_master_id", "quorum_size"][..],
+        ),
+        ("readonly", read_only, &[][..]),
+    ] {
+        let (ours, java) = (mntr(&report, &metrics), golden(&format!("{name}.mntr")));
+        let (ours, java, alone) = (values(&ours), values(&java), values(&standalone));
+        let found: BTreeSet<_> = ours
+            .keys()
+            .filter(|key| !alone.contains_key(*key))
+            .collect();
+        let expected: Vec<_> = besides.iter().map(|key| format!("zk_{key}")).collect();
+        let expected: BTreeSet<_> = expected.iter().map(String::as_str).collect();
+        assert_eq!(
+            found.into_iter().copied().collect::<BTreeSet<_>>(),
+            expected,
+            "{name}"
+        );
+        assert_eq!(ours["zk_server_state"], java["zk_server_state"]);
+        for key in besides
+            .iter()
+            .filter(|key| (name, **key) != ("follower", "synced_observers"))
+        {
+            let key = format!("zk_{key}");
+            assert_eq!(ours.get(&*key), java.get(&*key), "{name} {key}");
+        }
+    }
+}
+
 #[test]
 fn mntr_begins_with_the_classic_keys_in_their_order() {
     let (_, ours) = monitor();
@@ -439,11 +741,21 @@ fn mntr_begins_with_the_classic_keys_in_their_order() {
                    open_file_descriptor_count max_file_descriptor_count global_sessions \
                    local_sessions uptime";
     let classic: Vec<_> = classic.split(' ').map(|key| format!("zk_{key}")).collect();
-    let keys: Vec<_> = ours
-        .lines()
-        .map(|line| line.split('\t').next().unwrap())
-        .collect();
-    assert_eq!(keys[..classic.len()], classic);
+    let keys = |text: &str| -> Vec<String> {
+        let key = |line: &str| line.split('\t').next().unwrap().to_owned();
+        text.lines().map(key).collect()
+    };
+    assert_eq!(keys(&ours)[..classic.len()], classic);
+    let leader = mntr(
+        &of_member(Mode::Leader, PeerState::Leading),
+        &Metrics::default(),
+    );
+    let mut classic = classic;
+    classic.insert(2, "zk_peer_state".to_owned());
+    let more = "quorum_size learners synced_followers synced_observers pending_syncs \
+                leader_uptime last_proposal_size min_proposal_size max_proposal_size";
+    classic.extend(more.split(' ').map(|key| format!("zk_{key}")));
+    assert_eq!(keys(&leader)[..classic.len()], classic);
 }
 
 #[test]

@@ -294,7 +294,7 @@ impl DataTree {
 
     fn remove_counted(&mut self, id: u32, path: &str) {
         let bytes = self.data_len(id);
-        self.remove(id);
+        self.remove(id, path);
         self.quota_deleted(path, bytes);
     }
 

@@ -35,6 +35,11 @@ impl Blob {
         self.0.is_empty()
     }
 
+    /// Of whatever it holds; nothing if it is vacant.
+    pub(crate) fn first_byte(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
     pub(crate) fn name(&self) -> &[u8] {
         let (header_len, name_len, _) = self.header();
         &self.0[header_len..header_len + name_len]

@@ -12,14 +12,47 @@ pub const VERSION: i32 = 2;
 
 /// The digest of one znode. Below `/zookeeper/` it is 0, for servers differ there.
 pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StatPersisted) -> i64 {
-    if is_excluded(path) {
-        return 0;
+    DigestPrefix::new(path, data).digest(stat).into()
+}
+
+/// What path and data add to the digest of a znode; its stat is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DigestPrefix {
+    /// CRC-32 of both; `None` for znodes that do not count.
+    crc: Option<u32>,
+}
+
+impl DigestPrefix {
+    /// Of a znode that does not count.
+    pub(crate) const NONE: Self = Self { crc: None };
+
+    /// Of any znode.
+    pub fn new(path: &str, data: Option<&[u8]>) -> Self {
+        if is_excluded(path) {
+            return Self::NONE;
+        }
+        let path = if path == path::ROOT { "" } else { path };
+        Self::of_parts(&[path.as_bytes(), data.unwrap_or_default()])
     }
-    let path = if path == path::ROOT { "" } else { path };
-    let mut hasher = Hasher::new();
-    hasher.update(path.as_bytes());
-    hasher.update(data.unwrap_or_default());
-    finish(hasher, stat)
+
+    /// Of path and data in pieces.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        let crc = Some(hasher.finalize());
+        Self { crc }
+    }
+
+    /// The digest of the znode with this stat.
+    pub fn digest(self, stat: &StatPersisted) -> u32 {
+        self.crc.map_or(0, |crc| {
+            let mut hasher = Hasher::new_with_initial(crc);
+            hasher.update(&stat_bytes(stat));
+            hasher.finalize()
+        })
+    }
 }
 
 /// True for paths that do not count.
@@ -27,8 +60,7 @@ pub(crate) fn is_excluded(path: &str) -> bool {
     path.starts_with("/zookeeper/")
 }
 
-/// The digest, once path and data are in.
-pub(crate) fn finish(mut hasher: Hasher, stat: &StatPersisted) -> i64 {
+fn stat_bytes(stat: &StatPersisted) -> [u8; 60] {
     let mut bytes = [0; 60];
     let fields = [
         &stat.czxid.to_be_bytes()[..],
@@ -47,8 +79,7 @@ pub(crate) fn finish(mut hasher: Hasher, stat: &StatPersisted) -> i64 {
         head.copy_from_slice(field);
         rest = tail;
     }
-    hasher.update(&bytes);
-    i64::from(hasher.finalize())
+    bytes
 }
 
 #[cfg(test)]

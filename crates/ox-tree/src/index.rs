@@ -1,8 +1,9 @@
 //! Znode numbers by the hash of the full path.
 //!
-//! Invariant: 64 shards that grow one at a time, from hashes kept in the znodes, so no insert
-//! waits for the whole index and growing reads no path. The seed is the caller's, drawn at random
-//! in a server: paths are the clients' choice, and so would collisions be.
+//! Invariant: 64 shards that grow one at a time, from hashes kept beside the numbers, so no insert
+//! waits for the whole index, and neither growing nor a lookup of what is not there reads a znode.
+//! The seed is the caller's, drawn at random in a server: paths are the clients' choice, and so
+//! would collisions be.
 
 use std::hash::Hasher;
 
@@ -13,9 +14,17 @@ use hashbrown::HashTable;
 const SHARDS: usize = 64;
 
 pub(crate) struct PathIndex {
-    shards: Box<[HashTable<u32>]>,
+    shards: Box<[HashTable<Entry>]>,
     seed: u64,
     shared_seed: SharedSeed,
+}
+
+/// A znode.
+#[derive(Debug)]
+struct Entry {
+    /// Hash of its path.
+    hash: u32,
+    id: u32,
 }
 
 impl PathIndex {
@@ -34,29 +43,36 @@ impl PathIndex {
         u32::from_le_bytes([a, b, c, d])
     }
 
+    /// The number with this hash that `is_it`.
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         self.shards[shard(hash)]
-            .find(widen(hash), |id| is_it(*id))
-            .copied()
+            .find(widen(hash), |entry| entry.hash == hash && is_it(entry.id))
+            .map(|entry| entry.id)
     }
 
-    /// Adds a number that is not there yet; `hash_of` tells the hashes of those that are.
-    pub(crate) fn insert(&mut self, hash: u32, id: u32, hash_of: impl Fn(u32) -> u32) {
-        self.shards[shard(hash)].insert_unique(widen(hash), id, |id| widen(hash_of(*id)));
+    /// Adds a number that is not there yet.
+    pub(crate) fn insert(&mut self, hash: u32, id: u32) {
+        self.shards[shard(hash)].insert_unique(widen(hash), Entry { hash, id }, Entry::wide_hash);
     }
 
     /// Makes room for so many more numbers.
-    pub(crate) fn reserve(&mut self, count: usize, hash_of: impl Fn(u32) -> u32) {
+    pub(crate) fn reserve(&mut self, count: usize) {
         for shard in &mut self.shards {
-            shard.reserve(count / SHARDS, |id| widen(hash_of(*id)));
+            shard.reserve(count / SHARDS, Entry::wide_hash);
         }
     }
 
     pub(crate) fn remove(&mut self, hash: u32, id: u32) {
-        let entry = self.shards[shard(hash)].find_entry(widen(hash), |other| *other == id);
+        let entry = self.shards[shard(hash)].find_entry(widen(hash), |entry| entry.id == id);
         entry
             .expect("every znode but the root is in the index")
             .remove();
+    }
+}
+
+impl Entry {
+    fn wide_hash(&self) -> u64 {
+        widen(self.hash)
     }
 }
 
@@ -80,7 +96,7 @@ mod tests {
         let paths: Vec<String> = (0..5_000).map(|n| format!("/n{n}")).collect();
         let hashes: Vec<u32> = paths.iter().map(|path| index.hash(path)).collect();
         for id in 0..5_000 {
-            index.insert(hashes[id as usize], id, |id| hashes[id as usize]);
+            index.insert(hashes[id as usize], id);
         }
         for id in 0..5_000 {
             assert_eq!(

@@ -17,6 +17,7 @@ mod owner;
 mod quota;
 mod slab;
 mod tree;
+mod warm;
 
 pub use apply::{Change, ChangeKind, Outcome};
 pub use node::Node;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ox_proto::{Acl, Stat, StatPersisted};
 
 use crate::blob::Blob;
+use crate::digest::DigestPrefix;
 use crate::owner::{OwnerKind, owner_kind};
 use crate::slab::NONE;
 use crate::tree::DataTree;
@@ -17,13 +18,13 @@ use crate::tree::DataTree;
 #[repr(C)]
 pub(crate) struct Znode {
     pub(crate) blob: Blob,
-    /// Hash of the full path.
-    pub(crate) hash: u32,
     /// The directory it is listed in; none for the root.
     pub(crate) parent: u32,
     /// Its own directory, if any.
     pub(crate) directory: u32,
     pub(crate) acl: AclAndFlags,
+    /// What it adds to the digest of the tree, so that a change need not read what it replaces.
+    pub(crate) digest: u32,
     pub(crate) czxid: i64,
     pub(crate) mzxid: i64,
     pub(crate) ctime: i64,
@@ -35,7 +36,7 @@ pub(crate) struct Znode {
 
 const _: () = assert!(
     size_of::<Znode>() == 72,
-    "design-measurements.md 2 counts on it"
+    "a million znodes are to fit the memory they have"
 );
 
 /// A slot without a znode.
@@ -48,11 +49,11 @@ impl Default for Znode {
             mtime: 0,
             blob: Blob::default(),
             version: 0,
-            hash: 0,
             parent: NONE,
             place: 0,
             directory: NONE,
             acl: AclAndFlags::default(),
+            digest: 0,
         }
     }
 }
@@ -101,7 +102,6 @@ impl AclAndFlags {
 }
 
 /// What a znode has that ever had a child.
-#[derive(Default)]
 pub(crate) struct Directory {
     /// Full path; empty for the root.
     pub(crate) path: Box<str>,
@@ -112,8 +112,22 @@ pub(crate) struct Directory {
     pub(crate) cversion: i32,
     /// Whose it is.
     pub(crate) node: u32,
-    /// CRC-32 of path and data, so that a new child costs no walk over the parent's data.
-    pub(crate) prefix_crc: u32,
+    /// Of path and data, so that a new child costs no walk over the parent's data.
+    pub(crate) prefix: DigestPrefix,
+}
+
+/// A slot without a directory.
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            path: Box::default(),
+            children: Vec::new(),
+            pzxid: 0,
+            cversion: 0,
+            node: 0,
+            prefix: DigestPrefix::NONE,
+        }
+    }
 }
 
 /// A znode of a tree, to look at.
@@ -159,6 +173,23 @@ impl<'a> Node<'a> {
     /// The stat as it is stored and digested.
     pub fn stat_persisted(&self) -> StatPersisted {
         self.tree.stat_persisted(self.id)
+    }
+
+    /// What it adds to the digest of the tree.
+    pub fn digest(&self) -> u32 {
+        self.znode.digest
+    }
+
+    /// What path and data add to that.
+    pub fn digest_prefix(&self) -> DigestPrefix {
+        self.tree.digest_prefix(self.id)
+    }
+
+    /// The same, if it is kept and not to be hashed: of a znode that has, or had, children.
+    pub fn kept_digest_prefix(&self) -> Option<DigestPrefix> {
+        self.tree
+            .directory(self.id)
+            .map(|directory| directory.prefix)
     }
 
     /// The acl.

@@ -7,14 +7,13 @@
 
 use std::sync::Arc;
 
-use crc32fast::Hasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid, path};
 
 use crate::acl_table::{AclTable, OPEN};
 use crate::blob::Blob;
-use crate::digest;
+use crate::digest::{self, DigestPrefix};
 use crate::index::PathIndex;
 use crate::node::{AclAndFlags, Directory, Node, Znode};
 use crate::owned::Owned;
@@ -113,7 +112,8 @@ impl DataTree {
             node: ROOT,
             ..Directory::default()
         });
-        tree.digest = tree.digest_of(ROOT);
+        tree.directories[ROOT].prefix = tree.hash_prefix(ROOT);
+        tree.renew_digest(ROOT);
         tree
     }
 
@@ -217,14 +217,17 @@ impl DataTree {
 
     /// As [`resolve`](Self::resolve), of a path that is not the root's and whose hash is known.
     pub(crate) fn resolve_hashed(&self, path: &str, hash: u32) -> Option<u32> {
-        self.index
-            .find(hash, |id| self.is_at(id, hash, path.as_bytes()))
+        self.index.find(hash, |id| self.is_at(id, path.as_bytes()))
+    }
+
+    /// The znode at this path, or one whose path has the same hash.
+    pub(crate) fn candidate(&self, path: &str) -> Option<u32> {
+        self.index.find(self.index.hash(path), |_| true)
     }
 
     /// Makes room for so many znodes.
     pub(crate) fn reserve(&mut self, znodes: usize) {
-        let nodes = &self.nodes;
-        self.index.reserve(znodes, |id| nodes[id].hash);
+        self.index.reserve(znodes);
     }
 
     pub(crate) fn hash(&self, path: &str) -> u32 {
@@ -238,13 +241,11 @@ impl DataTree {
     }
 
     /// True if this is the path of a znode that is not the root.
-    fn is_at(&self, id: u32, hash: u32, path: &[u8]) -> bool {
+    fn is_at(&self, id: u32, path: &[u8]) -> bool {
         let node = &self.nodes[id];
-        node.hash == hash
-            && path
-                .strip_suffix(node.blob.name())
-                .and_then(|rest| rest.strip_suffix(b"/"))
-                .is_some_and(|parent| self.directories[node.parent].path.as_bytes() == parent)
+        path.strip_suffix(node.blob.name())
+            .and_then(|rest| rest.strip_suffix(b"/"))
+            .is_some_and(|parent| self.directories[node.parent].path.as_bytes() == parent)
     }
 
     pub(crate) fn name(&self, id: u32) -> &str {
@@ -357,43 +358,40 @@ impl DataTree {
         let place = self.directories[parent].children.len();
         let id = self.nodes.insert(Znode {
             blob: Blob::new(name.as_bytes(), new.data),
-            hash,
             parent,
             place: u32::try_from(place).expect("no more children than znodes"),
             ..Znode::default()
         });
         self.directories[parent].children.push(id);
-        let nodes = &self.nodes;
-        self.index.insert(hash, id, |id| nodes[id].hash);
+        self.index.insert(hash, id);
         self.data_size += path.len() + self.data_len(id);
         self.set_stat(id, &new.stat, new.acl);
-        self.digest = self.digest.wrapping_add(self.digest_of(id));
+        self.renew_digest(id);
         id
     }
 
     /// Replaces all but the path and the children of a znode.
     pub(crate) fn overwrite(&mut self, id: u32, new: NewNode<'_>) {
-        self.changing(id, |tree| {
-            tree.forget_side_tables(id);
-            tree.set_blob(id, new.data);
-            tree.set_stat(id, &new.stat, new.acl);
-        });
+        self.forget_side_tables(id);
+        self.set_blob(id, new.data);
+        self.set_stat(id, &new.stat, new.acl);
+        self.renew_digest(id);
     }
 
-    /// Removes a znode that has no children.
-    pub(crate) fn remove(&mut self, id: u32) {
+    /// Removes a znode that has no children. `path` is its own.
+    pub(crate) fn remove(&mut self, id: u32, path: &str) {
         debug_assert!(
             id != ROOT && self.child_ids(id).is_empty(),
             "only leaves can go"
         );
-        self.digest = self.digest.wrapping_sub(self.digest_of(id));
-        self.data_size -= self.parent_path(id).len() + 1 + self.name(id).len() + self.data_len(id);
+        self.digest = self.digest.wrapping_sub(self.nodes[id].digest.into());
+        self.data_size -= path.len() + self.data_len(id);
         self.forget_side_tables(id);
         let node = self.nodes.remove(id);
         if node.directory != NONE {
             self.directories.remove(node.directory);
         }
-        self.index.remove(node.hash, id);
+        self.index.remove(self.index.hash(path), id);
         let siblings = &mut self.directories[node.parent].children;
         siblings.swap_remove(node.place as usize);
         if let Some(moved) = siblings.get(node.place as usize) {
@@ -406,7 +404,8 @@ impl DataTree {
 
     /// Replaces the data and nothing else, not even the stat.
     pub(crate) fn replace_data(&mut self, id: u32, data: Option<&[u8]>) {
-        self.changing(id, |tree| tree.set_blob(id, data));
+        self.set_blob(id, data);
+        self.renew_digest(id);
     }
 
     /// Replaces the data in a transaction.
@@ -418,13 +417,12 @@ impl DataTree {
         zxid: Zxid,
         time: i64,
     ) {
-        self.changing(id, |tree| {
-            tree.set_blob(id, data);
-            let node = &mut tree.nodes[id];
-            node.version = version;
-            node.mzxid = zxid.0;
-            node.mtime = time;
-        });
+        self.set_blob(id, data);
+        let node = &mut self.nodes[id];
+        node.version = version;
+        node.mzxid = zxid.0;
+        node.mtime = time;
+        self.renew_digest(id);
     }
 
     /// Replaces the acl.
@@ -437,29 +435,31 @@ impl DataTree {
     }
 
     pub(crate) fn set_aversion(&mut self, id: u32, aversion: i32) {
-        self.changing(id, |tree| tree.note_aversion(id, aversion));
+        self.note_aversion(id, aversion);
+        self.renew_digest(id);
     }
 
     /// Sets what a change among the children does to the parent's stat.
     pub(crate) fn set_child_change(&mut self, id: u32, cversion: i32, pzxid: i64) {
         let directory = self.require_directory(id);
-        self.changing(id, |tree| {
-            let directory = &mut tree.directories[directory];
-            directory.cversion = cversion;
-            directory.pzxid = pzxid;
-        });
+        let directory = &mut self.directories[directory];
+        directory.cversion = cversion;
+        directory.pzxid = pzxid;
+        self.renew_digest(id);
+    }
+
+    /// Says at `/zookeeper/config` who belongs to the ensemble. This is no transaction: each
+    /// server does it for itself, at a time of its own (storage.md 10.1).
+    pub fn set_config(&mut self, text: &str, version: Zxid, time: i64) {
+        // Only an image that some other server has made can lack it.
+        if let Some(id) = self.resolve(path::CONFIG) {
+            self.set_data(id, Some(text.as_bytes()), -1, version, time);
+        }
     }
 
     /// Notes that everything up to `zxid` is applied.
     pub(crate) fn advance(&mut self, zxid: Zxid) {
         self.last_zxid = self.last_zxid.max(zxid);
-    }
-
-    fn changing(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
-        let before = self.digest_of(id);
-        change(self);
-        let after = self.digest_of(id);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
     }
 
     fn set_blob(&mut self, id: u32, data: Option<&[u8]>) {
@@ -469,7 +469,7 @@ impl DataTree {
         self.data_size += self.data_len(id);
         let directory = self.nodes[id].directory;
         if directory != NONE {
-            self.directories[directory].prefix_crc = self.hash_prefix(id).finalize();
+            self.directories[directory].prefix = self.hash_prefix(id);
         }
     }
 
@@ -529,7 +529,7 @@ impl DataTree {
             pzxid: self.nodes[id].czxid,
             cversion: 0,
             node: id,
-            prefix_crc: self.hash_prefix(id).finalize(),
+            prefix: self.hash_prefix(id),
         });
         self.nodes[id].directory = directory;
         directory
@@ -538,30 +538,44 @@ impl DataTree {
 
 /// The digest.
 impl DataTree {
-    /// What a znode adds to the digest of the tree.
-    fn digest_of(&self, id: u32) -> i64 {
-        if !self.options.digest || self.is_excluded(id) {
-            return 0;
-        }
-        let hasher = match self.directory(id) {
-            Some(directory) => Hasher::new_with_initial(directory.prefix_crc),
-            None => self.hash_prefix(id),
-        };
-        digest::finish(hasher, &self.stat_persisted(id))
+    /// Makes the digest follow a znode that has changed.
+    fn renew_digest(&mut self, id: u32) {
+        let digest = self.digest_prefix(id).digest(&self.stat_persisted(id));
+        let before = std::mem::replace(&mut self.nodes[id].digest, digest);
+        self.digest = self
+            .digest
+            .wrapping_sub(before.into())
+            .wrapping_add(digest.into());
     }
 
-    /// Path and data, hashed; nothing where no digest will be asked for.
-    fn hash_prefix(&self, id: u32) -> Hasher {
-        let mut hasher = Hasher::new();
-        if self.options.digest && !self.is_excluded(id) {
-            if id != ROOT {
-                hasher.update(self.parent_path(id).as_bytes());
-                hasher.update(b"/");
-                hasher.update(self.nodes[id].blob.name());
-            }
-            hasher.update(self.nodes[id].blob.data().unwrap_or_default());
+    /// What path and data add to a digest.
+    pub(crate) fn digest_prefix(&self, id: u32) -> DigestPrefix {
+        self.directory(id)
+            .map_or_else(|| self.hash_prefix(id), |directory| directory.prefix)
+    }
+
+    /// The same, hashed.
+    fn hash_prefix(&self, id: u32) -> DigestPrefix {
+        if !self.options.digest || self.is_excluded(id) {
+            return DigestPrefix::NONE;
         }
-        hasher
+        let data = self.nodes[id].blob.data().unwrap_or_default();
+        match id {
+            ROOT => DigestPrefix::of_parts(&[data]),
+            _ => {
+                let (parent, name) = (self.parent_path(id), self.nodes[id].blob.name());
+                DigestPrefix::of_parts(&[parent.as_bytes(), b"/", name, data])
+            }
+        }
+    }
+
+    /// What path and data will add to the digest of a znode that is to be; nothing in a tree
+    /// without digests.
+    pub fn digest_prefix_of(&self, path: &str, data: Option<&[u8]>) -> DigestPrefix {
+        match self.options.digest {
+            true => DigestPrefix::new(path, data),
+            false => DigestPrefix::NONE,
+        }
     }
 
     fn is_excluded(&self, id: u32) -> bool {
@@ -619,20 +633,21 @@ mod tests {
         let a = add(ROOT, "/a", 0);
         let b = add(a, "/a/b", 7);
         assert_eq!(sizes(&tree), [6, 3, 3, 3, 1, 44 + 2 + 4 + 4 + 4]);
-        tree.remove(b);
-        tree.remove(a);
+        tree.remove(b, "/a/b");
+        tree.remove(a, "/a");
         assert_eq!((sizes(&tree), tree.digest()), (before, digest));
     }
 
     #[test]
     fn a_list_of_children_gives_room_back() {
         let mut tree = DataTree::new(1, OPTIONS);
+        let path = |n| format!("/{n}");
         let ids: Vec<u32> = (0..1_000)
             .map(|n| {
                 let (stat, data) = (StatPersisted::default(), None);
                 tree.insert(
                     ROOT,
-                    &format!("/{n}"),
+                    &path(n),
                     NewNode {
                         stat,
                         acl: OPEN,
@@ -641,8 +656,8 @@ mod tests {
                 )
             })
             .collect();
-        for id in ids {
-            tree.remove(id);
+        for (n, id) in ids.into_iter().enumerate() {
+            tree.remove(id, &path(n));
         }
         assert!(tree.directories[ROOT].children.capacity() <= FEW_CHILDREN);
     }

@@ -6,9 +6,20 @@
 //! or sync a [`Log`] answers every call with an error: what the disk holds is then unknown, and
 //! only a restart finds out.
 //!
-//! Source: storage.md; the choice of system calls is design-measurements.md chapters 1 and 6.
+//! And to a member of an ensemble: what [`truncate()`] or [`SnapshotWriter::install`] has removed
+//! does not come back, and a crash in the midst of them leaves a beginning of the history, which
+//! reaches as far as it was to go back, or the whole snapshot, and never a mixture. An epoch that
+//! [`EpochFiles::store`] returned for is found again. A [`LogCursor`] hands on nothing from behind
+//! a place where records may be missing.
+//!
+//! One owner at a time: while it goes back or installs, no log is open, no snapshot is being
+//! written and nothing is purged.
+//!
+//! Source: storage.md, quorum.md 3.7 and 8.2; the choice of system calls is
+//! design-measurements.md chapters 1 and 6.
 
 mod bound;
+mod cursor;
 mod dirs;
 mod epoch;
 mod error;
@@ -27,6 +38,7 @@ mod testing;
 mod truncate;
 mod zero_ahead;
 
+pub use cursor::LogCursor;
 pub use dirs::{DataDirs, DirError, DirLock};
 pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
 pub use error::IoFailure;
@@ -37,7 +49,7 @@ pub use reader::Damage;
 pub use replay::{EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay};
 pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
-    SnapshotWriter, load_newest, load_snapshot, snapshots, verify_snapshot,
+    SnapshotWriter, load_newest, load_snapshot, newest_snapshot_size, snapshots, verify_snapshot,
 };
 pub use truncate::{TruncateError, Truncated, truncate};
 

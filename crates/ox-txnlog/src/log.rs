@@ -214,7 +214,8 @@ impl Log {
         })
     }
 
-    /// Syncs what is left and ends the file.
+    /// Syncs what is left and ends the file. Nothing of it is open any more: the folders may be
+    /// truncated, and another log created that goes on there.
     pub fn close(mut self) -> Result<(), LogError> {
         self.sync()?;
         self.roll()?;

@@ -15,6 +15,7 @@ use crate::format::{
     END_OF_RECORD, HEADER_LENGTH, LENGTH_AT, LOG_MAGIC, PREFIX_LENGTH, checksum, i32_at, i64_at,
     zxid_of,
 };
+use crate::scan::find_nonzero;
 
 /// What ended the entries of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,9 @@ impl LogReader {
             }));
         }
         let mut prefix = [0; PREFIX_LENGTH];
-        self.read_exact(&mut prefix)?;
+        if !self.fill(&mut prefix)? {
+            return Ok(Err(Damage::Cut));
+        }
         let (stored, length) = (i64_at(&prefix, 0), i32_at(&prefix, LENGTH_AT));
         let length = match usize::try_from(length) {
             Ok(0) if stored == 0 => return Ok(Err(Damage::Zeros)),
@@ -142,11 +145,11 @@ impl LogReader {
         self.payload.resize(length, 0);
         let mut payload = std::mem::take(&mut self.payload);
         let mut end = [0];
-        let read = self
-            .read_exact(&mut payload)
-            .and_then(|()| self.read_exact(&mut end));
+        let whole = self.fill(&mut payload);
         self.payload = payload;
-        read?;
+        if !whole? || !self.fill(&mut end)? {
+            return Ok(Err(Damage::Cut));
+        }
         if end != [END_OF_RECORD] {
             return Ok(Err(Damage::EndByte(end[0])));
         }
@@ -160,8 +163,35 @@ impl LogReader {
         Ok(Ok(zxid))
     }
 
-    fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), IoFailure> {
-        self.input.read_exact(bytes).doing("read", &self.path)
+    /// False if the file ends before that: it may have been cut since its length was asked for.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool, IoFailure> {
+        match self.input.read_exact(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| true).doing("read", &self.path),
+        }
+    }
+
+    /// Goes to where an entry begins, and sees the file as it is now.
+    pub(crate) fn go_to(&mut self, offset: u64) -> Result<(), IoFailure> {
+        let mut go = || -> io::Result<u64> {
+            self.input.seek(SeekFrom::Start(offset))?;
+            Ok(self.input.get_ref().metadata()?.len())
+        };
+        // It may be cut to less than where we are.
+        self.length = go().doing("read", &self.path)?.max(offset);
+        self.offset = offset;
+        Ok(())
+    }
+
+    /// Bytes from here to the end of the file.
+    pub(crate) fn rest(&self) -> u64 {
+        self.length - self.offset
+    }
+
+    /// True if nothing but unused space follows.
+    pub(crate) fn is_at_end(&self) -> Result<bool, IoFailure> {
+        let nonzero = find_nonzero(self.input.get_ref(), self.offset);
+        Ok(nonzero.doing("read", &self.path)?.is_none())
     }
 
     /// Makes what was read durable: a process that was killed may have left it in memory only.

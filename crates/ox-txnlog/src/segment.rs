@@ -7,17 +7,18 @@
 //! 6.5 to 6.8.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ox_proto::Zxid;
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, pwritev, retry_on_intr};
 
 use crate::error::{Doing, IoFailure};
 use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name, sync_dir};
 use crate::mapped::Window;
+use crate::reader::LogReader;
 use crate::zero_ahead::{AHEAD, DirectFile, STEP, ZeroAhead};
 
 const PAGE: u64 = ZERO_PAGE.len() as u64;
@@ -61,13 +62,16 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Begins the log that starts with the record `first`, with its first batch. On return the
-    /// file, its name and the batch are durable (if `options.sync`).
+    /// file, its name and the batch are durable (if `options.sync`). A file of that name is
+    /// replaced if it holds no record: then it is what a crash has left.
     pub(crate) fn create(
         dir: &Path,
         first: Zxid,
         batch: &[u8],
         options: SegmentOptions,
     ) -> Result<Self, IoFailure> {
+        let path = dir.join(log_name(first));
+        refuse_if_records(&path).doing("begin a log in place of", &path)?;
         let temporary = dir.join(format!("{TEMPORARY}{:x}", first.0));
         let file = File::options()
             .read(true)
@@ -92,7 +96,6 @@ impl Segment {
         segment.write(&header(LOG_MAGIC, 0))?;
         segment.write(batch)?;
         segment.sync()?;
-        let path = dir.join(log_name(first));
         fs::rename(&segment.path, &path).doing("rename", &segment.path)?;
         segment.path = path;
         if options.sync {
@@ -112,7 +115,8 @@ impl Segment {
         let direct = DirectFile::open(&self.path)?;
         direct
             .zero(0)
-            .and_then(|()| direct.settle(0))
+            .and_then(|()| direct.settle())
+            .and_then(|()| direct.read_in(0))
             .inspect_err(|error| tracing::debug!(%error, "no zeros are written ahead"))
             .ok()?;
         Some(direct)
@@ -129,12 +133,24 @@ impl Segment {
             let window = self.window.as_mut().expect("just mapped");
             window.store(self.written, batch);
         } else {
-            self.file
-                .write_all_at(batch, self.written)
-                .doing("write", &self.path)?;
+            self.write_to_page_end(batch).doing("write", &self.path)?;
         }
         self.written = end;
         Ok(())
+    }
+
+    /// Writes a batch and zeros up to the end of its last page, which so need not be read first if
+    /// it is not in the page cache.
+    fn write_to_page_end(&self, batch: &[u8]) -> io::Result<()> {
+        let end = self.written + batch.len() as u64;
+        let page_end = end.next_multiple_of(PAGE).min(self.allocated);
+        let zeros = usize::try_from(page_end - end).expect("less than a page");
+        let parts = [IoSlice::new(batch), IoSlice::new(&ZERO_PAGE[..zeros])];
+        let written = retry_on_intr(|| pwritev(&self.file, &parts, self.written))?;
+        match batch.get(written..) {
+            Some(rest) => self.file.write_all_at(rest, self.written + written as u64),
+            None => Ok(()),
+        }
     }
 
     /// True if a range is worth storing and syncing through the mapping.
@@ -258,5 +274,18 @@ impl Segment {
         if let Some(zeros) = &self.zeros {
             zeros.wait_until_far_ahead();
         }
+    }
+}
+
+/// An error if a file holds a record.
+fn refuse_if_records(path: &Path) -> io::Result<()> {
+    match LogReader::open(path.to_path_buf(), usize::MAX) {
+        Ok(Ok(mut reader)) => match reader.next().map_err(|failure| failure.source)? {
+            Ok(zxid) => Err(io::Error::other(format!("it holds the record {zxid}"))),
+            Err(_) => Ok(()),
+        },
+        Ok(Err(_)) => Ok(()),
+        Err(failure) if failure.source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(failure) => Err(failure.source),
     }
 }

@@ -17,7 +17,7 @@ mod snappy;
 mod write;
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -168,6 +168,16 @@ pub fn snapshots(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, SnapshotError> {
         }
     });
     Ok(found)
+}
+
+/// How many bytes the newest snapshot has on disk, by its name and a look at its end; `None` if
+/// there is none.
+pub fn newest_snapshot_size(dirs: &DataDirs) -> Result<Option<u64>, SnapshotError> {
+    let Some(newest) = snapshots(dirs)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let metadata = fs::metadata(&newest.path).doing("read", &newest.path)?;
+    Ok(Some(metadata.len()))
 }
 
 /// Every file named as a snapshot, newest first.

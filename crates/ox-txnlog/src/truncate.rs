@@ -38,7 +38,8 @@ pub struct Truncated {
     pub last: Zxid,
 }
 
-/// Why history cannot be gone back in. Except after [`TruncateError::Io`] nothing was deleted.
+/// Why history cannot be gone back in. Except after [`TruncateError::Io`] nothing was deleted but
+/// what a start would clear away as well.
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {
     /// The operating system refused something. What the folders hold is one of the states that a

@@ -2,8 +2,8 @@
 //!
 //! Space that is only allocated costs every sync an extra journal write. The zeros go past the
 //! page cache, because zeroing through it in large pieces leaves it with pages so large that one
-//! small record dirties a megabyte; afterwards the pages are read in, to be there when they are
-//! stored to. Source: design-measurements.md 1.1, 1.2 and 6.7.
+//! small record dirties a megabyte; afterwards the pages are read in if they are going to be stored
+//! to. Source: design-measurements.md 1.1, 1.2 and 6.7.
 //!
 //! Invariant: a step of zeros never touches a block that the log has claimed. The log claims
 //! space before it writes there and waits for a step under way that overlaps.
@@ -31,6 +31,10 @@ const HEAD_START: u64 = 4 * STEP;
 
 /// Between two steps, so that syncs of the log are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Bytes per batch up to which pages are read in: larger ones are written, and that needs no page
+/// that is there already.
+const SMALL: u64 = 4 << 10;
 
 /// Direct IO wants its memory aligned, too.
 #[repr(align(4096))]
@@ -64,9 +68,13 @@ impl DirectFile {
         self.file.write_all_at(&ZEROS.0, start)
     }
 
-    /// Makes zeroed space durable as such, and reads one step into the page cache.
-    pub(crate) fn settle(&self, start: u64) -> io::Result<()> {
-        self.file.sync_data()?;
+    /// Makes zeroed space durable as such.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Reads one step into the page cache.
+    pub(crate) fn read_in(&self, start: u64) -> io::Result<()> {
         let map = MmapOptions::new()
             .offset(start)
             .len(ZEROS.0.len())
@@ -94,16 +102,33 @@ struct Shared {
 struct State {
     /// The log has written, or is writing, up to here.
     claimed: u64,
+    /// Bytes of a batch, on average of late.
+    batch: u64,
     /// The file's space ends here.
     allocated: u64,
     /// Zeros are on the disk up to here, as far as the log has not gone past it.
     zeroed: u64,
     /// The step under way begins here.
     step: Option<u64>,
+    /// The thread waits for a step to become due. While it rests between two it is not to be woken.
+    idle: bool,
     stop: bool,
 }
 
 impl State {
+    /// The log writes a batch that ends at `end`.
+    fn claim(&mut self, end: u64) {
+        /// Batches that the average goes back.
+        const OF_LATE: u64 = 16;
+        let batch = end - self.claimed;
+        self.batch = (self.batch * (OF_LATE - 1) + batch) / OF_LATE;
+        self.claimed = end;
+    }
+
+    fn has_small_batches(&self) -> bool {
+        self.batch <= SMALL
+    }
+
     /// Where the next step begins, if one is due.
     fn due(&self) -> Option<u64> {
         let start = match self.claimed > self.zeroed {
@@ -122,9 +147,11 @@ impl ZeroAhead {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 claimed,
+                batch: 0,
                 allocated,
                 zeroed: STEP,
                 step: None,
+                idle: false,
                 stop: false,
             }),
             wake: Condvar::new(),
@@ -145,11 +172,11 @@ impl ZeroAhead {
     /// Claims everything before `end` for records, waiting for a step that is in the way.
     pub(crate) fn claim(&self, end: u64) {
         let mut state = self.shared.lock();
-        state.claimed = end;
+        state.claim(end);
         while state.step.is_some_and(|start| start < end) {
             state = (self.shared.stepped.wait(state)).expect("the thread of zeros never panics");
         }
-        if state.due().is_some() {
+        if state.idle && state.due().is_some() {
             self.shared.wake.notify_one();
         }
     }
@@ -192,13 +219,19 @@ impl Shared {
     fn run(&self, direct: &DirectFile) {
         while let Some(start) = self.next_step() {
             let zeroed = direct.zero(start);
-            {
+            let has_small_batches = {
                 let mut state = self.lock();
                 state.step = None;
                 state.zeroed = start + STEP;
                 self.stepped.notify_one();
-            }
-            if let Err(error) = zeroed.and_then(|()| direct.settle(start)) {
+                state.has_small_batches()
+            };
+            let settled = zeroed.and_then(|()| direct.settle());
+            let ready = settled.and_then(|()| match has_small_batches {
+                true => direct.read_in(start),
+                false => Ok(()),
+            });
+            if let Err(error) = ready {
                 // The log goes on in space that is merely allocated. If the disk is at fault its
                 // own next sync will say so.
                 tracing::warn!(path = ?direct.path, start, %error, "cannot write zeros ahead");
@@ -223,7 +256,9 @@ impl Shared {
                 state.step = Some(start);
                 return Some(start);
             }
+            state.idle = true;
             state = (self.wake.wait(state)).expect("nobody panics while holding this lock");
+            state.idle = false;
         }
     }
 }
@@ -237,9 +272,11 @@ mod tests {
     fn state(claimed: u64, zeroed: u64, allocated: u64) -> State {
         State {
             claimed,
+            batch: 0,
             allocated,
             zeroed,
             step: None,
+            idle: false,
             stop: false,
         }
     }
@@ -269,6 +306,21 @@ mod tests {
         shared.stepped.notify_one();
         wait.recv().unwrap();
         log.join().unwrap();
+    }
+
+    #[test]
+    fn batches_are_small_until_many_large_ones_have_come_and_again_after_some_small_ones() {
+        let mut state = state(0, AHEAD, 1 << 30);
+        let mut claim = |batch, times| {
+            for _ in 0..times {
+                state.claim(state.claimed + batch);
+            }
+            state.has_small_batches()
+        };
+        assert!(claim(SMALL / 2, 30));
+        assert!(claim(4 * SMALL, 1), "one large batch is no load");
+        assert!(!claim(2 * SMALL, 30));
+        assert!(claim(200, 30));
     }
 
     #[test]

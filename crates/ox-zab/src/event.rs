@@ -5,6 +5,8 @@
 //! must wait for the disk is held back here until the disk's answer comes in. Source: quorum.md
 //! chapters 3 to 9.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_proto::{Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
 
@@ -32,7 +34,12 @@ pub enum Input {
         /// The connection.
         link: LinkId,
     },
-    /// What came of [`Output::Dial`]: the connection, or none.
+    /// Someone has connected to our observer master port.
+    AcceptedObserver {
+        /// The connection.
+        link: LinkId,
+    },
+    /// What came of [`Output::Dial`] or [`Output::DialMaster`]: the connection, or none.
     Dialed {
         /// Whom the output named.
         server: ServerId,
@@ -171,6 +178,11 @@ pub enum Output {
         /// Which.
         server: ServerId,
     },
+    /// Connect to the observer master port of a server, and answer with [`Input::Dialed`].
+    DialMaster {
+        /// Which.
+        server: ServerId,
+    },
     /// Send a packet.
     Send {
         /// By this connection.
@@ -254,7 +266,7 @@ pub enum Output {
         /// Session, cxid, opcode, body.
         data: Bytes,
         /// Who the client is.
-        ids: Vec<Id>,
+        ids: Arc<[Id]>,
     },
     /// From a learner: it wants to take up a session.
     Revalidate {
@@ -263,7 +275,8 @@ pub enum Output {
         /// Session and timeout.
         data: Bytes,
     },
-    /// From a learner: the sessions that it has heard from.
+    /// From a learner: the sessions that it has heard from. A follower has it from its observers,
+    /// and tells the leader in turn.
     Touched {
         /// Pairs of session and timeout.
         data: Bytes,

@@ -15,7 +15,9 @@ use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid}
 
 use crate::context::{Context, Epochs};
 use crate::election::Vote;
-use crate::event::{DiskDone, DiskRequest, LinkId, Output, Role};
+use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
+use crate::master_choice::Choice;
+use crate::observer_master::ObserverMaster;
 
 /// Bytes of packets that may wait for the disk.
 const MAX_BACKLOG: usize = 256 << 20;
@@ -23,7 +25,9 @@ const MAX_BACKLOG: usize = 256 << 20;
 /// How far a learner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The leader is being connected.
+    /// It waits until it may connect.
+    Pausing,
+    /// The leader, or a follower in its place, is being connected.
     Dialing,
     /// It has been told who we are.
     Registering,
@@ -47,19 +51,19 @@ enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Leave {
     /// It cannot be reached.
-    #[error("the leader cannot be reached")]
+    #[error("it cannot be reached")]
     Unreachable,
     /// The connection has ended.
-    #[error("the connection to the leader has ended")]
+    #[error("the connection has ended")]
     Lost,
     /// It is the leader of an older epoch.
-    #[error("the leader's epoch {0:#x} is older than the one accepted here")]
+    #[error("its epoch {0:#x} is older than the one accepted here")]
     OldEpoch(u32),
     /// It wants our log cut where that cannot be done; it will be asked for its whole state.
     #[error("our log cannot be cut where the leader wants it")]
     Uncuttable,
     /// It does not keep to the protocol.
-    #[error("the leader has sent {0}")]
+    #[error("it has sent {0}")]
     Protocol(String),
 }
 
@@ -83,7 +87,11 @@ pub(crate) struct Learner {
     leader: ServerId,
     /// Where the leader's log ended when it was elected.
     leader_last: Zxid,
+    /// The follower that stands in the leader's place for this observer.
+    master: Option<ServerId>,
     observes: bool,
+    /// When it connects, in monotonic milliseconds.
+    dial_at: i64,
     link: Option<LinkId>,
     phase: Phase,
     /// The leader's epoch, once it is accepted here.
@@ -109,20 +117,34 @@ pub(crate) struct Learner {
     confirmed: Zxid,
     /// UPTODATE has come, and clients are served.
     serves: bool,
+    /// On a follower that serves, if it serves observers too.
+    observers: Option<Box<ObserverMaster>>,
 }
 
 impl Learner {
-    /// Begins to follow or observe the leader of `vote`.
-    pub(crate) fn new(cx: &mut Context<'_>, vote: Vote, observes: bool) -> Self {
-        cx.output(Output::Dial {
-            server: vote.leader,
-        });
-        Self {
+    /// Begins to follow the leader of `vote`.
+    pub(crate) fn follow(cx: &mut Context<'_>, vote: Vote) -> Self {
+        let choice = Choice {
+            master: None,
+            delay_ms: 0,
+        };
+        Self::new(cx, vote, false, choice)
+    }
+
+    /// Begins to observe the leader of `vote`, by the way that was chosen.
+    pub(crate) fn observe(cx: &mut Context<'_>, vote: Vote, choice: Choice) -> Self {
+        Self::new(cx, vote, true, choice)
+    }
+
+    fn new(cx: &mut Context<'_>, vote: Vote, observes: bool, choice: Choice) -> Self {
+        let mut learner = Self {
             leader: vote.leader,
             leader_last: vote.zxid,
+            master: choice.master,
             observes,
+            dial_at: cx.now.saturating_add(choice.delay_ms),
             link: None,
-            phase: Phase::Dialing,
+            phase: Phase::Pausing,
             epoch: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
@@ -135,11 +157,59 @@ impl Learner {
             steps: VecDeque::new(),
             confirmed: Zxid::ZERO,
             serves: false,
+            observers: None,
+        };
+        learner.dial_if_due(cx);
+        learner
+    }
+
+    fn dial_if_due(&mut self, cx: &mut Context<'_>) {
+        if self.phase != Phase::Pausing || cx.now < self.dial_at {
+            return;
+        }
+        self.phase = Phase::Dialing;
+        cx.output(match self.master {
+            Some(server) => Output::DialMaster { server },
+            None => Output::Dial {
+                server: self.leader,
+            },
+        });
+    }
+
+    /// When something is due, in monotonic milliseconds.
+    pub(crate) fn poll_timeout(&self) -> i64 {
+        match (self.phase, &self.observers) {
+            (Phase::Pausing, _) => self.dial_at,
+            (_, Some(observers)) => observers.poll_timeout(),
+            (_, None) => i64::MAX,
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
+        self.dial_if_due(cx);
+        if let Some(observers) = &mut self.observers {
+            observers.timeout(cx);
         }
     }
 
     pub(crate) fn leader(&self) -> ServerId {
         self.leader
+    }
+
+    /// Whether it observes.
+    pub(crate) fn observes(&self) -> bool {
+        self.observes
+    }
+
+    /// Whom it has connected to, or wants to: the leader, or a follower in its place.
+    pub(crate) fn master(&self) -> ServerId {
+        self.master.unwrap_or(self.leader)
+    }
+
+    /// What it does for observers, on a follower that serves them.
+    pub(crate) fn observers(&self) -> Option<&ObserverMaster> {
+        self.observers.as_deref()
     }
 
     pub(crate) fn is_serving(&self) -> bool {
@@ -156,8 +226,50 @@ impl Learner {
         self.outstanding.len()
     }
 
+    /// Asks the leader something for our own clients.
+    pub(crate) fn ask(&mut self, cx: &mut Context<'_>, packet: QuorumPacket) {
+        if let Some(observers) = &mut self.observers {
+            observers.asks(&packet);
+        }
+        self.send(cx, packet);
+    }
+
+    /// Someone has connected to our observer master port.
+    pub(crate) fn observer_accepted(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        match &mut self.observers {
+            Some(observers) => observers.accepted(cx, link),
+            None => cx.close(link),
+        }
+    }
+
+    /// A packet of an observer.
+    pub(crate) fn observer_received(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: LinkId,
+        packet: QuorumPacket,
+    ) {
+        if let Some(observers) = &mut self.observers {
+            observers.received(cx, link, packet);
+        }
+    }
+
+    /// The connection of an observer has ended.
+    pub(crate) fn observer_closed(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        if let Some(observers) = &mut self.observers {
+            observers.closed(cx, link);
+        }
+    }
+
+    /// What the log on disk can do for an observer.
+    pub(crate) fn found(&mut self, cx: &mut Context<'_>, link: LinkId, found: LogSearch) {
+        if let Some(observers) = &mut self.observers {
+            observers.found(cx, link, found);
+        }
+    }
+
     /// Sends a packet to the leader.
-    pub(crate) fn send(&self, cx: &mut Context<'_>, packet: QuorumPacket) {
+    fn send(&self, cx: &mut Context<'_>, packet: QuorumPacket) {
         if let Some(link) = self.link {
             cx.send(link, packet);
         }
@@ -217,16 +329,22 @@ impl Learner {
             Phase::Syncing => self.in_sync(cx, packet),
             Phase::AwaitsService => self.before_service(cx, packet),
             Phase::Serving => self.in_broadcast(cx, packet),
-            Phase::Dialing | Phase::Accepting | Phase::Preparing | Phase::Entering => {
-                unreachable!("packets wait")
-            }
+            Phase::Pausing
+            | Phase::Dialing
+            | Phase::Accepting
+            | Phase::Preparing
+            | Phase::Entering => unreachable!("packets wait"),
         }
     }
 
     /// Whether packets wait for the disk, or for the state that is on its way.
     fn is_waiting(&self) -> bool {
         match self.phase {
-            Phase::Dialing | Phase::Accepting | Phase::Preparing | Phase::Entering => true,
+            Phase::Pausing
+            | Phase::Dialing
+            | Phase::Accepting
+            | Phase::Preparing
+            | Phase::Entering => true,
             Phase::Registering
             | Phase::AwaitsSync
             | Phase::Syncing
@@ -410,7 +528,7 @@ impl Learner {
         }
         let payload = packet.data.unwrap_or_default();
         // What cannot be read could not be applied, nor read back from our own log.
-        let record = TxnRecord::decode(&payload, cx.settings.max_record)
+        let record = TxnRecord::decode_shared(&payload, cx.settings.max_record)
             .ok()
             .filter(|record| record.header.zxid == zxid)
             .ok_or_else(|| Leave::Protocol(format!("a proposal {zxid} that cannot be read")))?;
@@ -524,6 +642,12 @@ impl Learner {
             return;
         }
         self.serves = true;
+        if let (false, Some(link), Some(limit)) =
+            (self.observes, self.link, cx.settings.observers.master_limit)
+        {
+            let observers = ObserverMaster::new(cx, link, self.epoch, limit);
+            self.observers = Some(Box::new(observers));
+        }
         cx.output(Output::Serve {
             role: match self.observes {
                 true => Role::Observing,
@@ -568,8 +692,11 @@ impl Learner {
             }
             PacketType::Ping => cx.output(Output::Pinged { zxid: packet.zxid }),
             PacketType::Revalidate => {
-                let data = packet.data.unwrap_or_default();
-                cx.output(Output::Revalidated { data });
+                let observers = self.observers.as_mut();
+                if !observers.is_some_and(|observers| observers.revalidated(cx, &packet)) {
+                    let data = packet.data.unwrap_or_default();
+                    cx.output(Output::Revalidated { data });
+                }
             }
             other => tracing::debug!("ignoring a packet of the leader: {other:?}"),
         }
@@ -623,17 +750,31 @@ impl Learner {
                 // The database may hold it since before the connection was made.
                 Step::Commit(zxid) if zxid <= cx.history.committed() => {}
                 Step::Commit(zxid) => {
+                    if let Some(observers) = &mut self.observers {
+                        observers.commits(cx, zxid);
+                    }
                     cx.history.commit(zxid);
                     cx.output(Output::Commit(zxid));
+                    if let Some(observers) = &mut self.observers {
+                        observers.committed(cx);
+                    }
                 }
-                Step::Synced => cx.output(Output::Synced),
+                Step::Synced => {
+                    let observers = self.observers.as_mut();
+                    if !observers.is_some_and(|observers| observers.synced(cx)) {
+                        cx.output(Output::Synced);
+                    }
+                }
             }
         }
         self.serve_if_ready(cx);
     }
 
-    /// Ends the connection.
+    /// Ends the connections.
     pub(crate) fn leave(&mut self, cx: &mut Context<'_>) {
+        if let Some(observers) = &mut self.observers {
+            observers.resign(cx);
+        }
         if let Some(link) = self.link.take() {
             cx.close(link);
         }

@@ -11,9 +11,14 @@ mod event;
 mod history;
 mod leader;
 mod learner;
+mod learner_handler;
+mod master_choice;
+mod observer_master;
 mod peer;
 mod quorum;
+mod random;
 mod settings;
+mod sync;
 #[cfg(test)]
 mod testing;
 
@@ -23,4 +28,4 @@ pub use event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output, Role};
 pub use history::{Entry, History};
 pub use peer::{Membership, Peer};
 pub use quorum::{Quorums, Tracker, contains_quorum};
-pub use settings::ZabSettings;
+pub use settings::{LeaderSettings, ObserverSettings, ZabSettings};

@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ox_proto::{
-    EnsembleConfig, Member, MemberRole, Notification, PacketType, PeerState, QuorumPacket,
-    ServerId, Zxid,
+    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ServerId, Zxid,
 };
 
 use crate::context::{Context, Epochs};
 use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming, Vote};
-use crate::event::{DiskDone, DiskRequest, Input, LinkId, Output};
+use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
 use crate::history::History;
 use crate::leader::Leader;
 use crate::learner::{Learner, Leave};
+use crate::master_choice::MasterChoice;
 use crate::settings::ZabSettings;
 
 /// Connections that may wait until it is known whether we lead, and packets of each.
@@ -55,9 +55,6 @@ pub struct Peer {
     history: History,
     election: Election,
     state: State,
-    /// What voters have said last since this server began to elect: their state, whom they vote
-    /// for, and their round.
-    said: BTreeMap<ServerId, (PeerState, ServerId, i64)>,
     /// The election knows that the epoch of this role has begun.
     is_established: bool,
     /// Leaders in a row that were left without having served under them.
@@ -72,6 +69,8 @@ pub struct Peer {
     wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    /// Whom it connects to as an observer.
+    masters: MasterChoice,
     outputs: VecDeque<Output>,
 }
 
@@ -104,6 +103,7 @@ impl Peer {
             reconfig_enabled: false,
             timing,
         });
+        let masters = MasterChoice::new(&settings.observers, &config);
         Self {
             settings,
             config,
@@ -112,7 +112,6 @@ impl Peer {
             history,
             election,
             state: State::Waiting,
-            said: BTreeMap::new(),
             is_established: false,
             failures: 0,
             look_at: i64::MIN,
@@ -120,6 +119,7 @@ impl Peer {
             half_replaced: false,
             wants_state: false,
             early: BTreeMap::new(),
+            masters,
             outputs: VecDeque::new(),
         }
     }
@@ -171,23 +171,24 @@ impl Peer {
             Input::Notification { from, notification } => {
                 self.election.handle(now, from, &notification);
                 self.after_election(now);
-                self.note_said(from, &notification);
-                self.step_down_if_abandoned(now);
+                if notification.state == Some(PeerState::Looking) {
+                    self.voter_looks(now, from, notification.election_epoch);
+                }
             }
             Input::Silenced { server } => {
                 self.election.closed(now, server);
                 self.after_election(now);
+                self.check_followers(now);
             }
             Input::Accepted { link } => self.accepted(now, link),
+            Input::AcceptedObserver { link } => self.accepted_observer(now, link),
             Input::Dialed { server, link } => self.dialed(now, server, link),
             Input::Closed { link } => self.closed(now, link),
             Input::Received { link, packet } => self.received(now, link, packet),
             Input::Replaced { link } => self.replaced(now, link),
             Input::Flushed(zxid) => self.flushed(now, zxid),
             Input::Done(done) => self.done(now, done),
-            Input::Found { link, found } => {
-                self.with_leader(now, |leader, cx| leader.found(cx, link, found));
-            }
+            Input::Found { link, found } => self.found(now, link, found),
             Input::Timeout { delivered } => self.timeout(now, delivered),
         }
     }
@@ -200,8 +201,10 @@ impl Peer {
     /// When [`Input::Timeout`] is due, in monotonic milliseconds.
     pub fn poll_timeout(&self) -> i64 {
         match &self.state {
+            State::Alone(_) => i64::MAX,
             State::Waiting if self.is_quiet() => self.look_at,
-            State::Alone(_) | State::Waiting | State::Learning(_) => i64::MAX,
+            State::Waiting => i64::MAX,
+            State::Learning(learner) => learner.poll_timeout(),
             State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
             State::Leading(leader) => leader.poll_timeout(),
         }
@@ -210,6 +213,12 @@ impl Peer {
     /// Whether this server is an ensemble of one without elections and epochs.
     pub fn is_alone(&self) -> bool {
         matches!(self.state, State::Alone(_))
+    }
+
+    /// Whether it elects, with all that it holds on the disk. Before that its database may be
+    /// another server's in part.
+    pub fn is_electing(&self) -> bool {
+        matches!(self.state, State::Looking)
     }
 
     /// What this server is doing.
@@ -233,6 +242,11 @@ impl Peer {
         }
     }
 
+    /// Who belongs to the ensemble.
+    pub fn config(&self) -> &EnsembleConfig {
+        &self.config
+    }
+
     /// The epochs on stable storage.
     pub fn epochs(&self) -> Epochs {
         self.epochs
@@ -247,7 +261,11 @@ impl Peer {
     pub fn learners(&self) -> Vec<(ServerId, bool)> {
         match &self.state {
             State::Leading(leader) => leader.learners().collect(),
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => Vec::new(),
+            State::Learning(learner) => match learner.observers() {
+                Some(observers) => observers.handlers().serving().collect(),
+                None => Vec::new(),
+            },
+            State::Alone(_) | State::Waiting | State::Looking => Vec::new(),
         }
     }
 
@@ -301,11 +319,12 @@ impl Peer {
     pub fn send_to_leader(&mut self, now: i64, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Learning(learner) = state {
-            learner.send(&mut cx, packet);
+            learner.ask(&mut cx, packet);
         }
     }
 
-    /// Sends a packet to a learner that serves clients.
+    /// Sends a packet to a learner that serves clients. Only a leader does; a follower's observers
+    /// are served by this peer alone.
     pub fn send_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
         let (state, mut cx) = self.parts(now);
         if let State::Leading(leader) = state {
@@ -346,7 +365,10 @@ impl Peer {
             return;
         };
         if let Err(reason) = act(learner, &mut cx) {
-            tracing::warn!(sid = learner.leader().0, "leaving the leader: {reason}");
+            tracing::warn!(
+                sid = learner.master().0,
+                "leaving the server we learn from: {reason}"
+            );
             self.look_again(now);
         } else {
             self.after_role();
@@ -370,20 +392,24 @@ impl Peer {
     /// Ends the role, and goes on to elect once the disk is done.
     fn look_again(&mut self, now: i64) {
         let (state, mut cx) = self.parts(now);
-        let served = match state {
+        let (served, observed) = match state {
             State::Leading(leader) => {
                 leader.resign(&mut cx);
-                leader.is_serving()
+                (leader.is_serving(), false)
             }
             State::Learning(learner) => {
                 learner.leave(&mut cx);
-                learner.is_serving()
+                (learner.is_serving(), learner.observes())
             }
-            State::Alone(_) | State::Waiting | State::Looking => false,
+            State::Alone(_) | State::Waiting | State::Looking => (false, false),
         };
         let has_failed = matches!(state, State::Learning(_)) && !served;
         self.failures = if has_failed { self.failures + 1 } else { 0 };
-        let wait = RETRIES_MS[self.failures.min(RETRIES_MS.len() - 1)];
+        let mut wait = RETRIES_MS[self.failures.min(RETRIES_MS.len() - 1)];
+        if observed {
+            // When a leader ends, its observers should not all ask at once who is next.
+            wait += self.masters.election_delay_ms();
+        }
         self.look_at = now.saturating_add(wait);
         if served {
             self.outputs.push_back(Output::Retire);
@@ -396,34 +422,35 @@ impl Peer {
         self.look_if_ready(now);
     }
 
-    fn note_said(&mut self, from: ServerId, notification: &Notification) {
-        if let Some(state) = notification.state.filter(|_| self.config.is_voter(from)) {
-            let said = (state, notification.leader, notification.election_epoch);
-            self.said.insert(from, said);
-        }
-    }
-
-    /// A leader that is not established waits for its voters for as long as initLimit. It need not
-    /// if they say that they elect again, or have another leader: without it, nobody would lead.
-    fn step_down_if_abandoned(&mut self, now: i64) {
-        let State::Leading(leader) = &self.state else {
-            return;
-        };
-        let own = self.settings.own;
-        let round = self.election.vote().map_or(0, |vote| vote.election_epoch);
-        let is_elsewhere = |voter: &ServerId| match self.said.get(voter) {
-            Some((PeerState::Looking, _, its_round)) => round < *its_round,
-            Some((PeerState::Following | PeerState::Leading, its_leader, _)) => *its_leader != own,
-            Some((PeerState::Observing, ..)) | None => false,
-        };
-        if !leader.is_serving() && !leader.may_be_established(is_elsewhere) {
-            self.step_down(now, &crate::leader::StepDown::Abandoned);
-        }
-    }
-
     fn step_down(&mut self, now: i64, reason: &crate::leader::StepDown) {
         tracing::warn!("not leading any more: {reason}");
         self.look_again(now);
+    }
+
+    /// Someone elects, in the round of this number.
+    fn voter_looks(&mut self, now: i64, server: ServerId, round: i64) {
+        let elected_in = self.election.vote().map(|vote| vote.election_epoch);
+        let is_voter = self.config.is_voter(server);
+        let (state, cx) = self.parts(now);
+        let State::Leading(leader) = state else {
+            return;
+        };
+        let is_later = elected_in.is_some_and(|own| own < round);
+        if is_voter && let Err(reason) = leader.looking(&cx, server, is_later) {
+            return self.step_down(now, &reason);
+        }
+        self.check_followers(now);
+    }
+
+    /// A leader that nobody can be expected to follow gives up.
+    fn check_followers(&mut self, now: i64) {
+        let State::Leading(leader) = &self.state else {
+            return;
+        };
+        let election = &self.election;
+        if let Err(reason) = leader.may_be_followed(|server| election.is_heard(server)) {
+            self.step_down(now, &reason);
+        }
     }
 
     /// Whether the disk has done all that it was asked for, and the database holds the same.
@@ -446,7 +473,6 @@ impl Peer {
                 Some(_) => last,
                 None => Zxid(-1),
             };
-            self.said.clear();
             self.election.look(now, last, current);
             self.after_election(now);
         }
@@ -487,11 +513,15 @@ impl Peer {
                 let observes = state == PeerState::Observing;
                 let what = if observes { "OBSERVING" } else { "FOLLOWING" };
                 tracing::info!(sid = vote.leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(vote.leader));
                 let (_, mut cx) = self.parts(now);
                 for link in early.into_keys() {
                     cx.close(link);
                 }
-                let learner = Learner::new(&mut cx, vote, observes);
+                let learner = match choice {
+                    Some(choice) => Learner::observe(&mut cx, vote, choice),
+                    None => Learner::follow(&mut cx, vote),
+                };
                 self.state = State::Learning(Box::new(learner));
             }
             PeerState::Looking => unreachable!("an election ends in a role"),
@@ -518,9 +548,28 @@ impl Peer {
         }
     }
 
+    fn accepted_observer(&mut self, now: i64, link: LinkId) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Learning(learner) => learner.observer_accepted(&mut cx, link),
+            State::Alone(_) | State::Waiting | State::Looking | State::Leading(_) => {
+                cx.close(link);
+            }
+        }
+    }
+
+    fn found(&mut self, now: i64, link: LinkId, found: LogSearch) {
+        let (state, mut cx) = self.parts(now);
+        match state {
+            State::Leading(leader) => leader.found(&mut cx, link, found),
+            State::Learning(learner) => learner.found(&mut cx, link, found),
+            State::Alone(_) | State::Waiting | State::Looking => {}
+        }
+    }
+
     fn dialed(&mut self, now: i64, server: ServerId, link: Option<LinkId>) {
         let is_wanted = matches!(&self.state, State::Learning(learner)
-            if learner.leader() == server && learner.awaits_connection());
+            if learner.master() == server && learner.awaits_connection());
         if is_wanted {
             self.with_learner(now, |learner, cx| learner.dialed(cx, link));
         } else if let Some(link) = link {
@@ -533,12 +582,16 @@ impl Peer {
         match &self.state {
             State::Leading(_) => {
                 self.with_leader(now, |leader, cx| leader.closed(cx, link));
-                self.step_down_if_abandoned(now);
+                self.check_followers(now);
             }
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |_, _| Err(Leave::Lost));
             }
-            State::Alone(_) | State::Waiting | State::Looking | State::Learning(_) => {}
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_closed(cx, link);
+                Ok(())
+            }),
+            State::Alone(_) | State::Waiting | State::Looking => {}
         }
     }
 
@@ -550,6 +603,10 @@ impl Peer {
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.received(cx, packet));
             }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.observer_received(cx, link, packet);
+                Ok(())
+            }),
             State::Waiting | State::Looking => {
                 let is_first = packet.r#type == PacketType::FollowerInfo
                     || packet.r#type == PacketType::ObserverInfo;
@@ -564,7 +621,7 @@ impl Peer {
                     None => {}
                 }
             }
-            State::Alone(_) | State::Learning(_) => {}
+            State::Alone(_) => {}
         }
     }
 
@@ -645,8 +702,12 @@ impl Peer {
                     self.step_down(now, &reason);
                 }
             }
+            State::Learning(_) => self.with_learner(now, |learner, cx| {
+                learner.timeout(cx);
+                Ok(())
+            }),
             State::Waiting => self.look_if_ready(now),
-            State::Alone(_) | State::Learning(_) => {}
+            State::Alone(_) => {}
         }
     }
 }
@@ -654,6 +715,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{LeaderSettings, ObserverSettings};
     use crate::testing::voters;
 
     /// The only voter of its ensemble, with a disk that takes no time.
@@ -670,6 +732,8 @@ mod tests {
                 init_limit: 10,
                 sync_limit: 5,
                 force_snapshot_sync: false,
+                leader: LeaderSettings::default(),
+                observers: ObserverSettings::default(),
                 max_record: 1000,
             };
             let membership = Membership {

@@ -1,6 +1,8 @@
 //! Java's elections, played again with one of the servers replaced by ours: it must send the very
 //! bytes that Java sent, and come to the same leader.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::sync::Arc;
 

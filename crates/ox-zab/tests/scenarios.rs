@@ -6,7 +6,10 @@
 //! steps; a zxid is written epoch:counter, a connection `L1`, a vote as in the election's tests,
 //! and `#` begins a comment. `OX_REWRITE=1` writes what is wanted anew, for a person to read.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the whole file is a test, and its helpers read files that it brings along"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,8 +22,8 @@ use ox_proto::{
     PeerState, QuorumPacket, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_zab::{
-    DiskDone, DiskRequest, ElectionTiming, Epochs, History, Input, LinkId, LogSearch, Membership,
-    Output, Peer, ZabSettings,
+    DiskDone, DiskRequest, ElectionTiming, Epochs, History, Input, LeaderSettings, LinkId,
+    LogSearch, Membership, ObserverSettings, Output, Peer, ZabSettings,
 };
 
 macro_rules! scenarios {
@@ -225,6 +228,11 @@ impl Setup {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot_sync: self.force_snapshot_sync,
+            leader: LeaderSettings::default(),
+            observers: ObserverSettings {
+                election_delay_ms: 0,
+                ..ObserverSettings::default()
+            },
             max_record: 1000,
         };
         let membership = Membership {
@@ -446,6 +454,7 @@ fn show(output: &Output) -> String {
         Output::Notify { .. } => unreachable!("shown with the others"),
         Output::DialPeers => "dial all".to_owned(),
         Output::Dial { server } => format!("dial {}", server.0),
+        Output::DialMaster { server } => format!("dial {} for observers", server.0),
         Output::Send { link, packet } => format!("{} {}", at(link), show_packet(packet)),
         Output::SendLog { link, after, to } => {
             let (after, to) = (show_zxid(*after), show_zxid(*to));

@@ -3,7 +3,7 @@
 //! All that the core does is written down as lines, a client's session by its letter's number, so
 //! that a test reads as what was done and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,15 +11,15 @@ use ox_jute::{Decoder, Frames, Jute};
 use ox_proto::{
     Acl, ConnectRequest, ConnectResponse, Create, DeleteRequest, ErrorCode, EventType, Id,
     MultiHeader, MultiOp, OpCode, ReadRequest, ReplyHeader, Request, ServerId, SessionId,
-    SetDataRequest, Stat, WatcherEvent, Xid, Zxid,
+    SetDataRequest, Stat, SyncRequest, Txn, TxnRecord, WatcherEvent, Xid, Zxid,
 };
 use ox_replica::{
-    Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input, Now,
-    Output, ReaperSettings, Settings, Work,
+    Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input,
+    LocalSessions, Mode, Now, Output, ReaperSettings, Settings, State, Work,
 };
 use ox_session::{ClientId, password};
 use ox_tree::{DataTree, TreeOptions};
-use ox_zab::{Peer, ZabSettings};
+use ox_zab::{History, LeaderSettings, Membership, ObserverSettings, Peer, ZabSettings};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
     extended_types: true,
@@ -38,6 +38,10 @@ pub(crate) fn settings() -> Settings {
         tree: TREE,
         enforce_quota: true,
         reconfig_enabled: false,
+        local_sessions: LocalSessions::Off,
+        read_only: false,
+        leader_serves: true,
+        close_session_lists: true,
         max_record: 1 << 20,
         auth: AuthSettings {
             digest: Some(DigestAlgorithm::Sha1),
@@ -59,11 +63,25 @@ pub(crate) struct Server {
     pub(crate) log: Vec<(Zxid, Vec<u8>)>,
     /// Session ids by client.
     pub(crate) sessions: Vec<SessionId>,
+    /// What it is to its clients.
+    pub(crate) mode: Option<Mode>,
+    /// What a member wants of the others and of the disk, in order.
+    pub(crate) wanted: VecDeque<Wanted>,
+    /// A learner was to be sent the whole state, which these members cannot do: it waits for ever.
+    pub(crate) owes_state: bool,
+    /// Stands before each line of a member.
+    name: String,
     /// The names of connections that are taken.
     taken: BTreeSet<ClientId>,
     now: Now,
     said: Vec<String>,
     xid: i32,
+}
+
+/// What a member wants of the others and of the disk.
+pub(crate) enum Wanted {
+    Append(Zxid),
+    Peer(ox_zab::Output),
 }
 
 impl Server {
@@ -77,27 +95,46 @@ impl Server {
 
     /// Begins on a tree that is there, with sessions of this timeout.
     pub(crate) fn on(tree: DataTree, settings: Settings, sessions: &[(SessionId, i32)]) -> Self {
+        let peer = Peer::alone(zab_settings(&settings), tree.last_zxid());
+        Self::begin(tree, settings, sessions, peer, String::new())
+    }
+
+    /// A member of an ensemble that has just been set up. Its lines begin with its number.
+    pub(crate) fn member(settings: Settings, membership: Membership) -> Self {
+        let history = History::new(Zxid::ZERO, 500);
+        let name = format!("{}/", settings.server.0);
+        let peer = Peer::member(zab_settings(&settings), membership, history);
+        Self::begin(DataTree::new(SEED, TREE), settings, &[], peer, name)
+    }
+
+    fn begin(
+        tree: DataTree,
+        settings: Settings,
+        sessions: &[(SessionId, i32)],
+        peer: Peer,
+        name: String,
+    ) -> Self {
         let sessions = sessions.iter().copied().collect();
-        let mut database = Database::new(tree, sessions, DigestLog::default(), SEED);
+        let state = State {
+            tree,
+            sessions,
+            digests: DigestLog::default(),
+        };
+        let mut database = Database::new(state, SEED);
         let now = Now {
             monotonic_ms: 0,
             wall_ms: 1_700_000_000_000,
         };
-        let zab = ZabSettings {
-            own: settings.server,
-            tick_ms: settings.tick_ms,
-            init_limit: 10,
-            sync_limit: 5,
-            force_snapshot_sync: false,
-            max_record: settings.max_record,
-        };
-        let peer = Peer::alone(zab, database.tree.last_zxid());
         let core = Core::new(settings, peer, &mut database, SEED, now);
         let mut server = Self {
             core,
             database,
             log: Vec::new(),
             sessions: vec![SessionId::NONE; 10],
+            mode: None,
+            wanted: VecDeque::new(),
+            owes_state: false,
+            name,
             taken: BTreeSet::new(),
             now,
             said: Vec::new(),
@@ -114,14 +151,11 @@ impl Server {
 
     /// Sends a connect request; the session is there after [`flush`](Self::flush).
     pub(crate) fn ask_to_connect(&mut self, client: u32, session: SessionId, password: &[u8]) {
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: 4000,
-            session_id: session,
-            password: Some(Bytes::copy_from_slice(password)),
-            read_only: Some(false),
-        };
+        self.ask(client, connect_request(session, password));
+    }
+
+    /// The same with any request.
+    pub(crate) fn ask(&mut self, client: u32, request: ConnectRequest) {
         self.taken.insert(ClientId(client));
         self.handle(Input::Connect {
             client: ClientId(client),
@@ -164,11 +198,11 @@ impl Server {
                 ClientRequest {
                     xid: Xid(self.xid),
                     op: op_of(&work),
-                    work,
                     ids: Arc::clone(&ids),
                     received: 0,
                     size: 0,
-                    body: None,
+                    body: body_of(&work),
+                    work,
                 }
             })
             .collect();
@@ -228,7 +262,57 @@ impl Server {
         self.go_on(end - self.now.monotonic_ms);
     }
 
-    fn go_on(&mut self, ms: i64) {
+    /// The time, in monotonic milliseconds.
+    pub(crate) fn now(&self) -> i64 {
+        self.now.monotonic_ms
+    }
+
+    /// Requests are numbered from here on.
+    pub(crate) fn number_after(&mut self, xid: i32) {
+        self.xid = xid;
+    }
+
+    /// The session that a client had last.
+    pub(crate) fn session(&self, client: u32) -> SessionId {
+        self.sessions[slot(client)]
+    }
+
+    /// What the log holds up to a zxid, as a start would find it; what is behind that is gone.
+    pub(crate) fn cut_log(&mut self, to: Zxid) -> State {
+        self.log.retain(|(zxid, _)| *zxid <= to);
+        let mut state = State {
+            tree: DataTree::new(SEED, TREE),
+            sessions: BTreeMap::new(),
+            digests: DigestLog::default(),
+        };
+        for (_, payload) in &self.log {
+            let TxnRecord { header, txn, .. } =
+                TxnRecord::decode(payload, 1 << 20).expect("a record");
+            state.tree.apply(&header, &txn, &mut |_| {});
+            match txn {
+                Txn::CreateSession(txn) => {
+                    state.sessions.insert(header.client_id, txn.timeout_ms);
+                }
+                Txn::CloseSession(_) => {
+                    state.sessions.remove(&header.client_id);
+                }
+                _ => {}
+            }
+        }
+        state
+    }
+
+    /// Takes what was said since the last time.
+    pub(crate) fn take_said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Whether the core knows nothing of any connection.
+    pub(crate) fn has_released_all(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    pub(crate) fn go_on(&mut self, ms: i64) {
         self.now.monotonic_ms += ms;
         self.now.wall_ms += ms;
     }
@@ -255,8 +339,11 @@ impl Server {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Append { zxid, payload } => {
-                    self.said.push(format!("log {}", short(zxid)));
+                    if self.name.is_empty() {
+                        self.said.push(format!("log {}", short(zxid)));
+                    }
                     self.log.push((zxid, payload.to_vec()));
+                    self.wanted.push_back(Wanted::Append(zxid));
                 }
                 Output::Send {
                     client,
@@ -265,26 +352,89 @@ impl Server {
                 } => {
                     let mut frames = Frames::new(frames, usize::MAX);
                     while let Some(frame) = frames.next_frame().expect("whole frames") {
+                        let name = &self.name;
                         self.said
-                            .push(format!("{}: {}", client.0, told(frame, answers)));
+                            .push(format!("{name}{}: {}", client.0, told(frame, answers)));
                     }
                 }
                 Output::Established {
-                    client, session, ..
+                    client,
+                    session,
+                    frame,
+                    ..
                 } => {
-                    self.said.push(format!("{}: session", client.0));
+                    let name = &self.name;
+                    let kind = match frame.last() {
+                        Some(1) => "session, read-only",
+                        _ => "session",
+                    };
+                    self.said.push(format!("{name}{}: {kind}", client.0));
                     self.sessions[slot(client.0)] = session;
                 }
-                Output::Close { client } => self.said.push(format!("{}: close", client.0)),
+                Output::Close { client } => {
+                    self.said.push(format!("{}{}: close", self.name, client.0));
+                }
                 Output::Release { client } => {
                     self.taken.remove(&client);
-                    self.said.push(format!("{}: release", client.0));
+                    self.said
+                        .push(format!("{}{}: release", self.name, client.0));
                 }
-                Output::Role { .. } => {}
-                Output::Peer(output) => panic!("a server alone has no peers: {output:?}"),
+                Output::State { .. } => self.owes_state = true,
+                Output::Mode { mode, .. } => self.mode = mode,
+                Output::Peer(output) if self.name.is_empty() => {
+                    panic!("a server alone has no peers: {output:?}")
+                }
+                Output::Peer(output) => self.wanted.push_back(Wanted::Peer(output)),
             }
         }
     }
+}
+
+fn zab_settings(settings: &Settings) -> ZabSettings {
+    ZabSettings {
+        own: settings.server,
+        tick_ms: settings.tick_ms,
+        init_limit: 10,
+        sync_limit: 5,
+        force_snapshot_sync: false,
+        leader: LeaderSettings::default(),
+        observers: ObserverSettings::default(),
+        max_record: settings.max_record,
+    }
+}
+
+/// A connect request of a client that wants more than reads.
+pub(crate) fn connect_request(session: SessionId, password: &[u8]) -> ConnectRequest {
+    ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 4000,
+        session_id: session,
+        password: Some(Bytes::copy_from_slice(password)),
+        read_only: Some(false),
+    }
+}
+
+/// What stands behind the header of a request that may be forwarded.
+pub(crate) fn body_of(work: &Work) -> Option<Bytes> {
+    let mut body = Vec::new();
+    match work {
+        Work::Request(Request::Create(create)) => {
+            create.path.encode(&mut body);
+            create.data.encode(&mut body);
+            create.acl.encode(&mut body);
+            create.flags.encode(&mut body);
+            if create.op == OpCode::CreateTtl {
+                create.ttl.encode(&mut body);
+            }
+        }
+        Work::Request(Request::Delete(delete)) => delete.encode(&mut body),
+        Work::Request(Request::SetData(set)) => set.encode(&mut body),
+        Work::Request(Request::Multi(ops)) => MultiOp::encode_all(ops, &mut body),
+        Work::Request(Request::Sync(sync)) => sync.encode(&mut body),
+        Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => return None,
+    }
+    Some(body.into())
 }
 
 fn slot(client: u32) -> usize {
@@ -298,6 +448,9 @@ fn op_of(work: &Work) -> OpCode {
         Work::Request(Request::GetChildren(_)) => OpCode::GetChildren,
         Work::Request(Request::Multi(_)) => OpCode::Multi,
         Work::Request(Request::SetData(_)) => OpCode::SetData,
+        Work::Request(Request::Delete(_)) => OpCode::Delete,
+        Work::Request(Request::Sync(_)) => OpCode::Sync,
+        Work::Request(Request::CloseSession) => OpCode::CloseSession,
         Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => OpCode::Ping,
     }
 }
@@ -454,6 +607,12 @@ pub(crate) fn data(path: &str, watch: bool) -> Request {
 
 pub(crate) fn children(path: &str, watch: bool) -> Request {
     Request::GetChildren(read(path, watch))
+}
+
+pub(crate) fn sync() -> Request {
+    Request::Sync(SyncRequest {
+        path: Some("/".into()),
+    })
 }
 
 pub(crate) fn multi(ops: &[MultiOp]) -> Request {

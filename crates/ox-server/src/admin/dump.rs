@@ -10,10 +10,13 @@ use ox_proto::{SessionId, Zxid};
 use super::java_text;
 
 /// Sessions, their ephemerals, and the connections. Times are in milliseconds since 1970.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SessionDump {
-    /// Which sessions expire when.
-    pub sessions: BTreeMap<i64, Vec<SessionId>>,
+    /// Which sessions expire when that no other server knows; `None` where there are none of the
+    /// kind.
+    pub local: Option<BTreeMap<i64, Vec<SessionId>>>,
+    /// The others.
+    pub global: GlobalSessions,
     /// The paths that end with each session that has any.
     pub ephemerals: Vec<(SessionId, Vec<String>)>,
     /// Which connections are closed when, should nothing more come in. The session of one that
@@ -21,15 +24,34 @@ pub struct SessionDump {
     pub connections: BTreeMap<i64, Vec<(SocketAddr, SessionId)>>,
 }
 
+/// The sessions that all servers know.
+#[derive(Clone, Debug)]
+pub enum GlobalSessions {
+    /// Which expire when: who leads, or is alone, knows that.
+    ByExpiry(BTreeMap<i64, Vec<SessionId>>),
+    /// Their timeouts in milliseconds, which all servers know.
+    ByTimeout(BTreeMap<SessionId, i32>),
+}
+
 /// The answer to `dump`, with times as they are in `zone`.
 pub fn dump<Z: TimeZone>(report: &SessionDump, zone: &Z) -> String {
     let mut out = "SessionTracker dump:\n".to_owned();
-    let buckets = &report.sessions;
-    out += &format!("Session Sets ({})/({}):\n", buckets.len(), total(buckets));
-    for (&expires, sessions) in buckets {
-        put_bucket(&mut out, sessions.len(), expires, zone);
-        for session in sessions {
-            out += &format!("\t{session}\n");
+    if let Some(local) = &report.local {
+        out += "Local ";
+        put_sessions(&mut out, local, zone);
+    }
+    match &report.global {
+        GlobalSessions::ByExpiry(buckets) => {
+            if report.local.is_some() {
+                out += "Global ";
+            }
+            put_sessions(&mut out, buckets, zone);
+        }
+        GlobalSessions::ByTimeout(sessions) => {
+            out += &format!("Global Sessions({}):\n", sessions.len());
+            for (session, timeout_ms) in sessions {
+                out += &format!("{session}\t{timeout_ms}ms\n");
+            }
         }
     }
 
@@ -56,6 +78,16 @@ pub fn dump<Z: TimeZone>(report: &SessionDump, zone: &Z) -> String {
         }
     }
     out
+}
+
+fn put_sessions<Z: TimeZone>(out: &mut String, buckets: &BTreeMap<i64, Vec<SessionId>>, zone: &Z) {
+    *out += &format!("Session Sets ({})/({}):\n", buckets.len(), total(buckets));
+    for (&expires, sessions) in buckets {
+        put_bucket(out, sessions.len(), expires, zone);
+        for session in sessions {
+            *out += &format!("\t{session}\n");
+        }
+    }
 }
 
 fn total<T>(buckets: &BTreeMap<i64, Vec<T>>) -> usize {

@@ -222,7 +222,8 @@ impl Sizes {
         self.max.load(Relaxed)
     }
 
-    fn reset(&self) {
+    /// Starts anew.
+    pub fn reset(&self) {
         self.last.store(-1, Relaxed);
         self.min.store(i64::MAX, Relaxed);
         self.max.store(-1, Relaxed);
@@ -259,6 +260,12 @@ metrics! {
     updatelatency: Histogram,
     /// Of the replies that have a body.
     client_response_size: Sizes,
+    /// Of the transactions that a member has logged as what it is; a leader's are its proposals.
+    proposal_size: Sizes,
+    /// From the beginning of an election to its end.
+    election_time: Summary,
+    /// How often this server began to elect.
+    looking_count: Counter,
     /// Bytes in.
     bytes_received_count: Counter,
     /// Bytes out as replies.

@@ -7,7 +7,8 @@
 //!
 //! | word | text |
 //! | --- | --- |
-//! | `ruok` `isro` `srst` `crst` | [`RUOK`], [`ISRO`] or [`ISRO_NOT_SERVING`], [`SRST`], [`CRST`] |
+//! | `ruok` `srst` `crst` | [`RUOK`], [`SRST`], [`CRST`] |
+//! | `isro` | [`ISRO`], [`ISRO_READ_ONLY`] or [`ISRO_NOT_SERVING`] |
 //! | `gtmk` `stmk` | [`trace_mask`] |
 //! | `srvr` `stat` `mntr` | [`srvr`], [`stat`], [`mntr`] |
 //! | `conf` `cons` `dump` `dirs` | [`conf()`], [`cons`], [`dump()`], [`dirs`] |
@@ -28,12 +29,14 @@ mod word;
 
 pub use conf::{ConfReport, DirectorySizes, MemberReport, conf, dirs};
 pub use connections::{Answered, ConnectionReport, ConnectionStats, SessionReport, cons};
-pub use dump::{SessionDump, dump, hash};
+pub use dump::{GlobalSessions, SessionDump, dump, hash};
 pub use environment::{Environment, envi};
 pub use process::{directory_size, max_open_files, open_files};
-pub use server::{Report, mntr, srvr, stat};
+pub use server::{LeaderReport, PeerReport, Report, mntr, srvr, stat};
 pub use watches::{wchc, wchp, wchs};
-pub use word::{CRST, DEFAULT_TRACE_MASK, ISRO, ISRO_NOT_SERVING, RUOK, SRST, Word, trace_mask};
+pub use word::{
+    CRST, DEFAULT_TRACE_MASK, ISRO, ISRO_NOT_SERVING, ISRO_READ_ONLY, RUOK, SRST, Word, trace_mask,
+};
 
 /// The version, as `srvr`, `stat`, `envi` and `mntr` tell it: first the release of ZooKeeper that
 /// this server takes the place of, for the sake of clients that read it, then our own, then the

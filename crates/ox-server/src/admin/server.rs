@@ -4,7 +4,8 @@
 
 use std::{fmt::Display, time::Duration};
 
-use ox_proto::Zxid;
+use ox_proto::{PeerState, ServerId, Zxid};
+use ox_replica::Mode;
 
 use super::{
     VERSION,
@@ -13,12 +14,13 @@ use super::{
     metrics::{Histogram, Metrics, Summary},
 };
 
-/// What a server says it is that is alone and serving.
-const MODE: &str = "standalone";
-
 /// The server as it is at one moment. What it has counted so far is in [`Metrics`].
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What it is to its clients.
+    pub mode: Mode,
+    /// Its part in its ensemble; `None` for a server that is alone, or serves reads only.
+    pub peer: Option<PeerReport>,
     /// The last transaction that was applied.
     pub zxid: Zxid,
     /// Znodes, the root counted once.
@@ -29,18 +31,48 @@ pub struct Report {
     pub ephemerals_count: usize,
     /// Watches of both tables.
     pub watch_count: usize,
-    /// Sessions.
+    /// Sessions that all servers know.
     pub sessions: usize,
+    /// Sessions that no other server knows.
+    pub local_sessions: usize,
     /// Open connections, the one that asks included.
     pub connections: usize,
     /// Requests that are not answered yet.
     pub outstanding: usize,
-    /// Since the server began to serve.
+    /// Since the server began to serve as what it is.
     pub uptime: Duration,
     /// Open file descriptors of the process, if known.
     pub open_files: Option<u64>,
     /// How many it may have, if known.
     pub max_open_files: Option<u64>,
+}
+
+/// A member's part in its ensemble.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerReport {
+    /// What it is doing.
+    pub state: PeerState,
+    /// How many members vote.
+    pub quorum_size: usize,
+    /// Whom it follows or observes.
+    pub leader: Option<ServerId>,
+    /// Observers that it keeps up to date.
+    pub synced_observers: usize,
+    /// What only a leader knows.
+    pub leading: Option<LeaderReport>,
+}
+
+/// What a leader knows of its learners.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaderReport {
+    /// All that are connected and up to date.
+    pub learners: usize,
+    /// Those among them that vote.
+    pub synced_followers: usize,
+    /// Those that follow and do not vote.
+    pub synced_non_voting_followers: usize,
+    /// Their syncs that wait for a commit.
+    pub pending_syncs: usize,
 }
 
 impl Report {
@@ -52,14 +84,22 @@ impl Report {
 
 /// The answer to `srvr`.
 pub fn srvr(report: &Report, metrics: &Metrics) -> String {
-    let mut out = format!("Zookeeper version: {VERSION}\n");
+    let mut out = heading(report);
     put_summary(&mut out, report, metrics);
     out
 }
 
+fn heading(report: &Report) -> String {
+    let note = match report.mode {
+        Mode::ReadOnly => "READ-ONLY mode; serving only read-only clients\n",
+        Mode::Standalone | Mode::Leader | Mode::Follower | Mode::Observer => "",
+    };
+    format!("Zookeeper version: {VERSION}\n{note}")
+}
+
 /// The answer to `stat`.
 pub fn stat(report: &Report, metrics: &Metrics, connections: &[ConnectionReport]) -> String {
-    let mut out = format!("Zookeeper version: {VERSION}\nClients:\n");
+    let mut out = heading(report) + "Clients:\n";
     for connection in connections {
         connections::put_brief(&mut out, connection);
     }
@@ -84,8 +124,14 @@ fn put_summary(out: &mut String, report: &Report, metrics: &Metrics) {
     line("Connections", &report.connections);
     line("Outstanding", &report.outstanding);
     line("Zxid", &report.zxid);
-    line("Mode", &MODE);
+    line("Mode", &report.mode);
     line("Node count", &report.java_node_count());
+    if report.mode == Mode::Leader {
+        let sizes = &metrics.proposal_size;
+        let (last, min, max) = (sizes.last(), sizes.min(), sizes.max());
+        let sizes = format_args!("{last}/{min}/{max}").to_string();
+        line("Proposal sizes last/min/max", &sizes);
+    }
 }
 
 fn average(summary: &Summary) -> String {
@@ -96,7 +142,13 @@ fn average(summary: &Summary) -> String {
 pub fn mntr(report: &Report, metrics: &Metrics) -> String {
     let mut monitor = Monitor(String::new());
     monitor.put("version", VERSION);
-    monitor.put("server_state", MODE);
+    monitor.put("server_state", report.mode);
+    if let Some(peer) = &report.peer {
+        monitor.put("peer_state", peer_state(peer.state));
+        if let (PeerState::Observing, Some(leader)) = (peer.state, peer.leader) {
+            monitor.put("observer_master_id", leader.0);
+        }
+    }
     monitor.put("avg_latency", average(&metrics.latency));
     monitor.put("max_latency", metrics.latency.max());
     monitor.put("min_latency", metrics.latency.min());
@@ -111,8 +163,11 @@ pub fn mntr(report: &Report, metrics: &Metrics) -> String {
     monitor.put_if_known("open_file_descriptor_count", report.open_files);
     monitor.put_if_known("max_file_descriptor_count", report.max_open_files);
     monitor.put("global_sessions", report.sessions);
-    monitor.put("local_sessions", 0);
+    monitor.put("local_sessions", report.local_sessions);
     monitor.put("uptime", report.uptime.as_millis());
+    if let Some(peer) = &report.peer {
+        put_peer(&mut monitor, report, peer, metrics);
+    }
 
     monitor.put(
         "last_client_response_size",
@@ -131,6 +186,7 @@ pub fn mntr(report: &Report, metrics: &Metrics) -> String {
         ("bytes_received_count", &metrics.bytes_received_count),
         ("response_bytes", &metrics.response_bytes),
         ("watch_bytes", &metrics.watch_bytes),
+        ("looking_count", &metrics.looking_count),
         (
             "connection_request_count",
             &metrics.connection_request_count,
@@ -149,11 +205,40 @@ pub fn mntr(report: &Report, metrics: &Metrics) -> String {
     ] {
         monitor.put(name, counter.value());
     }
+    monitor.put_summary("election_time", &metrics.election_time);
     monitor.put_summary("fsynctime", &metrics.fsynctime);
     monitor.put_summary("snapshottime", &metrics.snapshottime);
     monitor.put_histogram("updatelatency", &metrics.updatelatency);
     monitor.put_histogram("readlatency", &metrics.readlatency);
     monitor.0
+}
+
+fn put_peer(monitor: &mut Monitor, report: &Report, peer: &PeerReport, metrics: &Metrics) {
+    monitor.put("quorum_size", peer.quorum_size);
+    if let Some(leading) = &peer.leading {
+        monitor.put("learners", leading.learners);
+        monitor.put("synced_followers", leading.synced_followers);
+        monitor.put("synced_observers", peer.synced_observers);
+        monitor.put("pending_syncs", leading.pending_syncs);
+        monitor.put("leader_uptime", report.uptime.as_millis());
+        monitor.put("last_proposal_size", metrics.proposal_size.last());
+        monitor.put("min_proposal_size", metrics.proposal_size.min());
+        monitor.put("max_proposal_size", metrics.proposal_size.max());
+        let number = leading.synced_non_voting_followers;
+        monitor.put("synced_non_voting_followers", number);
+    } else if peer.state == PeerState::Following {
+        monitor.put("synced_observers", peer.synced_observers);
+    }
+}
+
+/// Who serves under a leader is in the last phase always.
+fn peer_state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Looking => "looking",
+        PeerState::Leading => "leading - broadcast",
+        PeerState::Following => "following - broadcast",
+        PeerState::Observing => "observing - broadcast",
+    }
 }
 
 /// The text of `mntr` so far.

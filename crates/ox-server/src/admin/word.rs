@@ -6,6 +6,8 @@
 pub const RUOK: &str = "imok";
 /// The answer to `isro` while serving.
 pub const ISRO: &str = "rw";
+/// The answer to `isro` of a server that serves reads only.
+pub const ISRO_READ_ONLY: &str = "ro";
 /// The answer to `isro` otherwise.
 pub const ISRO_NOT_SERVING: &str = "null";
 /// The answer to `srst`.

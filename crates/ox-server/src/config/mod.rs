@@ -20,8 +20,8 @@ mod tests;
 mod value;
 
 pub use ensemble::{
-    ElectionSettings, Ensemble, LeaderSettings, LearnerSettings, LocalSessions, MemberSettings,
-    ObserverMaster, Ticks,
+    ElectionSettings, Ensemble, LeaderSettings, LearnerSettings, MemberSettings, ObserverMaster,
+    Ticks,
 };
 pub use flags::Flag;
 pub use ox_replica::DigestAlgorithm;

@@ -496,3 +496,22 @@ fn room_that_was_given_up_is_used_again() {
     let children = tree.node("/").unwrap().children().count();
     assert_eq!(children, (1..2_000).filter(|n| expected(*n)).count() + 1);
 }
+
+#[test]
+fn the_members_are_told_without_a_transaction() {
+    let mut tree = tree();
+    let (digest, last) = (tree.digest(), tree.last_zxid());
+    tree.set_config("server.1=a:1:2:participant\nversion=0", Zxid(0), 77);
+    let node = tree.node("/zookeeper/config").unwrap();
+    assert_eq!(
+        node.data(),
+        Some(&b"server.1=a:1:2:participant\nversion=0"[..])
+    );
+    let stat = node.stat();
+    assert_eq!(
+        (stat.czxid, stat.mzxid, stat.ctime, stat.mtime),
+        (0, 0, 0, 77)
+    );
+    assert_eq!((stat.version, stat.aversion, stat.pzxid), (-1, -1, 0));
+    assert_eq!((tree.digest(), tree.last_zxid()), (digest, last));
+}

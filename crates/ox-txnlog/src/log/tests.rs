@@ -138,6 +138,29 @@ fn a_new_log_never_appends_to_an_old_file() {
 }
 
 #[test]
+fn a_log_takes_the_name_of_a_file_only_if_that_holds_no_record() {
+    let folder = Folder::new();
+    let mut log = Log::create(&folder.dirs, small());
+    append(&mut log, 1..3, 150);
+    log.close().unwrap();
+    let path = folder.dirs.log.join("log.1");
+    let before = fs::read(&path).unwrap();
+    let begin = || {
+        let mut log = Log::create(&folder.dirs, small());
+        append(&mut log, 1..2, 170);
+        log.sync().map(|report| report.records)
+    };
+    let text = begin().unwrap_err().to_string();
+    assert!(text.contains("log.1: it holds the record 0x1"), "{text}");
+    assert!(fs::read(&path).unwrap() == before);
+    for torn in [0, 7, HEADER_LENGTH, HEADER_LENGTH + 50] {
+        fs::write(&path, &before[..torn]).unwrap();
+        assert_eq!(begin().unwrap(), 1);
+        assert_eq!(folder.replayed(), [1]);
+    }
+}
+
+#[test]
 fn a_file_beyond_the_size_limit_is_followed_by_another() {
     let folder = Folder::new();
     let config = LogConfig {

@@ -15,44 +15,47 @@
 //!
 //! # What has to be waited for
 //!
-//! Java, once a quorum agrees, waits another 200 ms (`finalizeWait`) for a better vote. Without
-//! that, a server could lead whose voters have meanwhile gone over to a better one; it would sit
-//! there alone until `initLimit` is over. The wait makes this rare and not impossible. Here it is
-//! left out in two cases.
+//! Once a quorum agrees, Java waits another 200 ms (`finalizeWait`) for a better vote. Safety does
+//! not need that; it makes it rare that a server leads while those who have elected it go over to a
+//! better one, and then sits there alone until `initLimit` is over. Here the wait is left out in
+//! two cases.
 //!
-//! *Every voter that can win has told its vote of this round.* A vote only ever rises within a
-//! round and begins with the voter itself, so none of them began with more than what it has told,
-//! and all that was told is at most our proposal. A vote can rise only to what some voter began
-//! with: so our proposal is the highest vote of the round, and whoever leaves out the wait for this
-//! reason has found the same one. A voter of weight 0 need not be heard, because its own vote
-//! wins over none. A voter that crashes and comes back into the same round begins with what its
-//! disk holds, which is no more than before unless it has followed an established leader since;
-//! then this round is over for a quorum.
+//! *Every voter that can win has told a vote of this round.* Within a round a server's vote only
+//! rises, and it begins with the server itself; so none of them began with more than it has told,
+//! and nothing that was told is better than our proposal. A vote rises only to what some voter
+//! began with. So our proposal is the highest vote that this round can have, and all who leave out
+//! the wait for this reason have the same one. The vote of a voter of weight 0 for itself wins over
+//! none, so it need not be heard. Who crashes and comes back into the same round begins with what
+//! its disk holds: no more than before, unless it has followed a leader meanwhile, and then a
+//! quorum has left this round.
 //!
-//! *Those that have not told it are gone:* they have spoken to this server before, and since then
-//! their connection has been closed by them ([`Election::closed`]). That is the ordinary end of a
-//! leader. If such a server is back within the round-trip of the agreement, with a better vote that
-//! reaches some and not others, the case above comes about and ends as it does there. A voter that
-//! has never spoken is waited for, so that servers started one after the other find each other.
+//! *Those that have not told one are gone:* they have spoken to this server before, and since then
+//! have closed their connection ([`Election::closed`]). That is how a leader ends. If such a server
+//! is back at once, with a better vote that reaches some of the others before they agree and some
+//! after, then there is the lonely leader for whom Java waits; Java has it too if the better vote
+//! comes 200 ms later. A voter that has not spoken yet is waited for, so that servers that are
+//! started one after the other find each other.
 //!
-//! With Java in the ensemble both are safe, since no rule about votes, rounds or quorums is
-//! touched, and live: a Java server that still waits when we lead sees our votes unchanged, ends
-//! its wait and connects. One that still waits when we already follow it does not listen yet, so
-//! connecting must be tried for longer than its wait (Java itself tries for 400 ms); and where it
-//! changes its mind after all, we fail to connect, look again in a later round, and it answers or
-//! joins that round. All other cases wait as Java does, only that a message that changes nothing
-//! does not begin the wait anew.
+//! Votes, rounds and quorums are Java's, so that next to Java servers it is as safe. It is live as
+//! well. A Java server that still waits while we lead finds our votes unchanged, ends its wait and
+//! connects. One that still waits while we follow it does not listen yet: so connecting has to be
+//! tried for longer than its wait (Java tries for 400 ms). If it changes its mind after all, our
+//! attempts fail, we look again in a later round, and it joins that or answers. Where the wait is
+//! not left out it is as long as Java's, but what changes nothing does not begin it anew.
 //!
-//! Two more waits of Java are shortened. A server that begins to look a moment before the others
-//! sends its vote to servers that are not LOOKING yet; they answer and forget it, and in Java it
-//! is told again when the first sender's timer ends, after 200 ms. Here a vote of the very next
-//! round is kept for that long and counted when this server begins it; and a server that has
-//! answered as if it were not LOOKING is told our proposal again when it begins our round with less.
+//! Two more waits of Java are shortened. Who begins to look a moment before the others sends its
+//! vote to servers that are not LOOKING yet; they answer it and forget it, and hear it again only
+//! when its first timer ends, after 200 ms. Here a vote of the very next round is kept for that
+//! long, and counted when this server begins the round, as is every vote that comes while it only
+//! waits for its disk to begin it; and a server that has answered as one that
+//! is not LOOKING is told our proposal again when it begins our round with less.
 //!
 //! Source: `FastLeaderElection.java`, `Vote.java`; quorum.md chapter 3.
 
 mod electorate;
 mod round;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod vote;
@@ -160,7 +163,8 @@ pub struct Election {
     current: Option<Vote>,
     /// While it elects.
     round: Option<Round>,
-    /// Votes of the next round that have come before this server began it, and when.
+    /// Votes of the next round, or of a later one, that have come before this server began it, and
+    /// when.
     early: BTreeMap<ServerId, (i64, Vote)>,
     /// Voters that have spoken since this server started.
     presence: BTreeMap<ServerId, Presence>,
@@ -168,6 +172,9 @@ pub struct Election {
 }
 
 impl Election {
+    /// In the place of the time at which an early vote was heard: it does not grow old.
+    const WHILE_WAITING: i64 = i64::MAX;
+
     /// Elects nobody until it is told to [`look`](Self::look).
     pub fn new(settings: ElectionSettings) -> Self {
         Self {
@@ -245,6 +252,13 @@ impl Election {
         };
         let vote = Vote::of(notification);
         match (self.state, state) {
+            // This server is about to begin its round, once its disk is done. What it is told
+            // until then is not told again soon, as nobody knows that it does not listen yet.
+            (PeerState::Looking, PeerState::Looking) if self.round.is_none() => {
+                if vote.election_epoch > self.logical_clock {
+                    self.early.insert(from, (Self::WHILE_WAITING, vote));
+                }
+            }
             (PeerState::Looking, PeerState::Looking) => {
                 if vote.election_epoch < self.logical_clock {
                     let proposal = self.round.as_ref().map(|round| round.proposal);
@@ -316,6 +330,11 @@ impl Election {
             *presence = Presence::Gone;
             self.conclude(now_ms);
         }
+    }
+
+    /// Whether a voter has spoken, and has not closed its connection since.
+    pub fn is_heard(&self, server: ServerId) -> bool {
+        self.presence.get(&server) == Some(&Presence::Here)
     }
 
     /// The leadership of this epoch is established, on the leader as on who follows it. The others
@@ -463,9 +482,8 @@ impl Election {
         };
         round.proposal = vote;
         round.settles_at = None;
-        let counts = self.electorate.is_voter(self.server)
-            && self.electorate.is_voter(vote.leader)
-            && round.initial.zxid != Vote::NO_DATABASE;
+        let counts =
+            self.electorate.is_voter(self.server) && round.initial.zxid != Vote::NO_DATABASE;
         if counts {
             self.receive(self.server, Ballot::looking(vote));
         }

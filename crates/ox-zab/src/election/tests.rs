@@ -282,6 +282,55 @@ fn a_better_vote_within_the_wait_begins_it_anew() {
 }
 
 #[test]
+fn a_better_vote_that_a_quorum_has_at_once_is_waited_for_too() {
+    check(
+        1,
+        3,
+        "look 0:0 0
+         > 2 3: LOOKING 1 0:0 r1 e0
+         2: LOOKING 2 0:0 r1 e0
+         > 2 3: LOOKING 2 0:0 r1 e0
+         after 150
+         2: LOOKING 3 0:0 r1 e0
+         > 2 3: LOOKING 3 0:0 r1 e0
+         timeout # at 350
+         > FOLLOWING under 3",
+    );
+}
+
+#[test]
+fn votes_of_an_earlier_round_do_not_end_the_wait() {
+    check(
+        3,
+        3,
+        "look 0:0 0
+         > 1 2: LOOKING 3 0:0 r1 e0
+         1: LOOKING 1 0:0 r1 e0
+         2: LOOKING 2 0:0 r2 e0
+         > 1 2: LOOKING 3 0:0 r2 e0
+         2: LOOKING 3 0:0 r2 e0
+         timeout # at 200
+         > LEADING under 3",
+    );
+}
+
+#[test]
+fn whom_a_settled_server_follows_does_not_say_what_it_began_with() {
+    check(
+        2,
+        5,
+        "look 0:0 0
+         > 1 3 4 5: LOOKING 2 0:0 r1 e0
+         4: FOLLOWING 5 9:9 r1 e9
+         5: FOLLOWING 5 9:9 r1 e9
+         1: LOOKING 2 0:0 r1 e0
+         3: LOOKING 2 0:0 r1 e0
+         timeout # at 200
+         > LEADING under 2",
+    );
+}
+
+#[test]
 fn a_voter_that_takes_its_vote_back_ends_the_wait() {
     check(
         3,
@@ -684,6 +733,35 @@ fn votes_of_the_next_round_are_kept_for_as_long_as_they_are_not_told_again() {
     check(1, 3, &[elected, early, "established 1", look].join("\n"));
 }
 
+/// A vote that a lonely server tells again after a minute only is not to be missed because our own
+/// disk takes a while.
+#[test]
+fn votes_that_come_while_we_wait_to_begin_are_counted_however_long_that_takes() {
+    let elected = "look 0:0 0
+         > 2 3: LOOKING 1 0:0 r1 e0
+         3: LOOKING 3 0:0 r1 e0
+         > 2 3: LOOKING 3 0:0 r1 e0
+         timeout # at 200
+         > FOLLOWING under 3
+         established 1
+         state LOOKING
+         closed 3";
+    let look = "after 5000
+         look 1:5 1
+         > 2 3: LOOKING 1 1:5 r2 e1";
+    let counted = "> 2 3: LOOKING 2 1:5 r2 e1
+         > FOLLOWING under 2";
+    let vote = "2: LOOKING 2 1:5 r2 e1";
+    check(1, 3, &[elected, vote, look, counted].join("\n"));
+    // One of the round that is over says nothing.
+    let of_old = "2: LOOKING 2 1:5 r1 e1";
+    check(1, 3, &[elected, of_old, look].join("\n"));
+    let later = "2: LOOKING 2 1:5 r7 e1";
+    let joined = "> 2 3: LOOKING 2 1:5 r7 e1
+         > FOLLOWING under 2";
+    check(1, 3, &[elected, later, look, joined].join("\n"));
+}
+
 #[test]
 fn a_server_that_missed_our_vote_is_told_it_again_once() {
     check(
@@ -811,6 +889,21 @@ fn a_server_of_weight_0_votes_and_is_never_elected() {
          1: FOLLOWING 2 0:0 r1 e0
          2: LEADING 2 0:0 r1 e0
          > FOLLOWING under 2",
+    );
+}
+
+#[test]
+fn a_server_of_weight_0_is_not_waited_for() {
+    let ensemble = config(
+        "server.1=h:1:2 server.2=h:1:2 server.3=h:1:2 \
+         group.1=1:2:3 weight.1=1 weight.2=1 weight.3=0 version=0",
+    );
+    check_with(
+        settings(2, ensemble),
+        "look 0:0 0
+         > 1 3: LOOKING 2 0:0 r1 e0
+         1: LOOKING 2 0:0 r1 e0
+         > LEADING under 2",
     );
 }
 

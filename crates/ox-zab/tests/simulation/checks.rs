@@ -155,8 +155,8 @@ impl Checks {
         };
         let entries = &state.entries;
         let common = self.delivered.len().min(entries.len());
-        let both = entries[..common].iter().zip(&self.delivered);
-        for (ours, others) in both.skip(*shown) {
+        for at in *shown..common {
+            let (ours, others) = (&entries[at], &self.delivered[at]);
             ensure(ours == others, || {
                 let (ours, others) = (ours.zxid, others.zxid);
                 format!("I4: {place} shows {ours} where another has shown {others}")
@@ -256,13 +256,14 @@ impl Checks {
         }
     }
 
-    /// A packet of a leader, in the epoch that it has announced, to a learner's end.
-    pub(crate) fn leader_sends(
+    /// A packet of a leader to a learner's end; or of a follower to an observer's. `epochs` are the
+    /// one that it has announced, and the one that such a follower serves in.
+    pub(crate) fn from_leader(
         &mut self,
         place: Place,
         disk: &Disk,
         state: &Snapshot,
-        leads: Option<u32>,
+        (leads, follows): (Option<u32>, Option<u32>),
         end: &mut End,
         packet: &QuorumPacket,
     ) -> Check {
@@ -284,7 +285,8 @@ impl Checks {
                 })
             }
             PacketType::UpToDate => ensure(
-                leads.is_some_and(|epoch| self.established.get(&epoch) == Some(&place)),
+                leads.is_some_and(|epoch| self.established.get(&epoch) == Some(&place))
+                    || follows.is_some() && follows == leads,
                 || format!("P6: {place} sends UPTODATE and is not established"),
             ),
             PacketType::Proposal => {
@@ -311,7 +313,7 @@ impl Checks {
     }
 
     /// A packet of a learner to the leader `epoch` of which it knows.
-    pub(crate) fn learner_sends(
+    pub(crate) fn from_learner(
         &mut self,
         place: Place,
         disk: &Disk,

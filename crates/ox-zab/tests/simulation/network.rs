@@ -69,6 +69,8 @@ pub(crate) struct Link {
     pub(crate) ends: [End; 2],
     /// The epoch that the acceptor leads in, once it has said so.
     pub(crate) epoch: Option<u32>,
+    /// The acceptor is a follower that serves observers.
+    pub(crate) by_master: bool,
     /// Which epoch the dialer had accepted, once the acceptor has heard it.
     pub(crate) accepted: Option<u32>,
 }
@@ -78,6 +80,7 @@ impl Link {
         Self {
             ends: [dialer, acceptor].map(|place| End::new(place, now)),
             epoch: None,
+            by_master: false,
             accepted: None,
         }
     }

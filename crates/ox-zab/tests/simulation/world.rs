@@ -9,8 +9,8 @@ use ox_proto::{
     PeerAddress, PeerState, QuorumPacket, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_zab::{
-    DiskDone, DiskRequest, ElectionTiming, Entry, Epochs, History, Input, LinkId, LogSearch,
-    Membership, Output, Peer, Role, ZabSettings,
+    DiskDone, DiskRequest, ElectionTiming, Entry, Epochs, History, Input, LeaderSettings, LinkId,
+    LogSearch, Membership, ObserverSettings, Output, Peer, Role, ZabSettings,
 };
 
 use crate::checks::{Check, Checks};
@@ -49,6 +49,8 @@ enum Event {
         place: Place,
         life: u64,
         target: Place,
+        /// At the port for observers.
+        by_master: bool,
         fails: bool,
     },
     Silence {
@@ -90,6 +92,8 @@ struct Plan {
     disk: i64,
     keep: usize,
     force_snapshot_sync: bool,
+    /// Followers serve observers, and hold so many bytes for one.
+    master_limit: Option<usize>,
     losses: usize,
     faults: Vec<Fault>,
     fault_every: i64,
@@ -138,6 +142,7 @@ impl Plan {
             disk: [2, 5, 40][random.below(3)],
             keep: [0, 2, 6, 1000][random.below(4)],
             force_snapshot_sync: random.chance(15),
+            master_limit: [None, Some(100), Some(1 << 20)][random.below(3)],
             losses: [0, 5, 30][random.below(3)],
             faults,
             fault_every: [100, 400, 1500][random.below(3)],
@@ -434,10 +439,11 @@ impl World {
                 place,
                 life,
                 target,
+                by_master,
                 fails,
             } => {
                 if self.servers[place].life == life {
-                    self.dial(place, target, fails);
+                    self.dial(place, target, by_master, fails);
                 }
             }
             Event::Silence { link, side } => self.silence(link, side),
@@ -560,6 +566,13 @@ impl World {
             init_limit: 10,
             sync_limit: SYNC_LIMIT,
             force_snapshot_sync: self.plan.force_snapshot_sync,
+            leader: LeaderSettings::default(),
+            observers: ObserverSettings {
+                master_limit: self.plan.master_limit,
+                reconnect_delay_ms: 100,
+                election_delay_ms: 200,
+                seed: self.seed + server.life,
+            },
             max_record: 1000,
         };
         let membership = Membership {
@@ -705,18 +718,8 @@ impl World {
                 }
             }
             Output::DialPeers => {}
-            Output::Dial { server } => {
-                let target = self::place(server);
-                let fails = self.random.chance(self.plan.losses / 3);
-                let delay = self.latency() + if fails { 300 } else { 0 };
-                let dial = Event::Dial {
-                    place,
-                    life,
-                    target,
-                    fails,
-                };
-                self.schedule(delay, dial);
-            }
+            Output::Dial { server } => self.begin_dial(place, server, false),
+            Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
             Output::SendLog { link, after, to } => {
                 let disk = &self.servers[place].disk;
@@ -980,15 +983,19 @@ impl World {
         let check = match side {
             0 => self
                 .checks
-                .learner_sends(place, &server.disk, it.epoch, &packet),
+                .from_learner(place, &server.disk, it.epoch, &packet),
             _ => {
                 if packet.r#type == PacketType::LeaderInfo {
                     it.epoch = Some(packet.zxid.epoch());
                 }
                 let (disk, state) = (&server.disk, &server.database);
+                let serves = match it.by_master {
+                    true => server.serves.map(|(_, epoch)| epoch),
+                    false => None,
+                };
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .leader_sends(place, disk, state, epoch, end, &packet)
+                    .from_leader(place, disk, state, (epoch, serves), end, &packet)
             }
         };
         self.check(check);
@@ -1096,7 +1103,20 @@ impl World {
         self.input(place, Input::Closed { link });
     }
 
-    fn dial(&mut self, place: Place, target: Place, fails: bool) {
+    fn begin_dial(&mut self, place: Place, server: ServerId, by_master: bool) {
+        let fails = self.random.chance(self.plan.losses / 3);
+        let delay = self.latency() + if fails { 300 } else { 0 };
+        let dial = Event::Dial {
+            place,
+            life: self.servers[place].life,
+            target: self::place(server),
+            by_master,
+            fails,
+        };
+        self.schedule(delay, dial);
+    }
+
+    fn dial(&mut self, place: Place, target: Place, by_master: bool, fails: bool) {
         let cut = self.cuts.contains(&(place, target)) || self.cuts.contains(&(target, place));
         let dialed = |link| Input::Dialed {
             server: id(target),
@@ -1109,22 +1129,30 @@ impl World {
                     place,
                     life,
                     target,
+                    by_master,
                     fails: true,
                 };
                 return self.schedule(500, again);
             }
             return self.input(place, dialed(None));
         }
-        let link = self.connect(place, target);
+        let link = self.connect(place, target, by_master);
         self.input(place, dialed(Some(link)));
     }
 
-    fn connect(&mut self, dialer: Place, target: Place) -> LinkId {
+    fn connect(&mut self, dialer: Place, target: Place, by_master: bool) -> LinkId {
         self.numbers += 1;
         let link = LinkId(self.numbers);
-        let it = Link::new(dialer, target, self.now);
+        let it = Link {
+            by_master,
+            ..Link::new(dialer, target, self.now)
+        };
         self.links.insert(link, it);
-        self.input(target, Input::Accepted { link });
+        let accepted = match by_master {
+            true => Input::AcceptedObserver { link },
+            false => Input::Accepted { link },
+        };
+        self.input(target, accepted);
         link
     }
 
@@ -1367,7 +1395,8 @@ impl World {
             return;
         }
         let stranger = self.servers.len();
-        let link = self.connect(stranger, target);
+        let by_master = self.plan.master_limit.is_some() && self.random.chance(30);
+        let link = self.connect(stranger, target, by_master);
         let epochs = [0, 1, 7, 0x7fff_fffe, 0x7fff_ffff, u32::MAX];
         for _ in 0..self.random.below(5) {
             let epoch = epochs[self.random.below(epochs.len())];

@@ -20,8 +20,7 @@ mod my_id;
 mod settings;
 
 pub use settings::{
-    ElectionSettings, LeaderSettings, LearnerSettings, LocalSessions, MemberSettings,
-    ObserverMaster, Ticks,
+    ElectionSettings, LeaderSettings, LearnerSettings, MemberSettings, ObserverMaster, Ticks,
 };
 
 use members::Membership;

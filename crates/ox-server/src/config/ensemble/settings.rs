@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use ox_replica::LocalSessions;
+
 use super::super::reader::{Place, Reader, Setting};
 use super::super::value::millis;
 use super::is_true;
@@ -69,7 +71,7 @@ impl MemberSettings {
             leader: LeaderSettings::read(reader),
             learner: LearnerSettings::read(reader, init_limit),
             observer_master: ObserverMaster::read(reader),
-            local_sessions: LocalSessions::read(reader),
+            local_sessions: local_sessions(reader),
             read_only: is_true(reader, "readonlymode.enabled", Place::Flag),
             create_database: reader.property_boolean("db.autocreate", true),
         }
@@ -264,26 +266,13 @@ impl ObserverMaster {
     }
 }
 
-/// Whether a session may be known to its own server alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalSessions {
-    /// Every session is known to all servers.
-    Off,
-    /// `localSessionsEnabled`: such a session cannot have ephemerals.
-    On,
-    /// `localSessionsUpgradingEnabled` too: with its first ephemeral all servers come to know it.
-    Upgrading,
-}
-
-impl LocalSessions {
-    fn read(reader: &mut Reader) -> Self {
-        let enabled = reader.boolean("localSessionsEnabled", false);
-        let upgrading = reader.boolean("localSessionsUpgradingEnabled", false);
-        match (enabled, upgrading) {
-            (false, _) => Self::Off,
-            (true, false) => Self::On,
-            (true, true) => Self::Upgrading,
-        }
+fn local_sessions(reader: &mut Reader) -> LocalSessions {
+    let enabled = reader.boolean("localSessionsEnabled", false);
+    let upgrading = reader.boolean("localSessionsUpgradingEnabled", false);
+    match (enabled, upgrading) {
+        (false, _) => LocalSessions::Off,
+        (true, false) => LocalSessions::On,
+        (true, true) => LocalSessions::Upgrading,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Server lines, `myid`, and what members of an ensemble are told (operations.md 1.3, 1.6, 1.10).
 
 use ox_proto::{EnsembleConfig, MemberRole, ServerId};
+use ox_replica::LocalSessions;
 
 use super::*;
 

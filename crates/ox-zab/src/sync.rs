@@ -8,10 +8,9 @@
 use bytes::Bytes;
 use ox_proto::{PacketType, QuorumPacket, Zxid};
 
-use super::Leader;
-use super::learner_handler::HandlerState;
 use crate::context::Context;
 use crate::event::{LinkId, LogSearch, Output};
+use crate::learner_handler::{HandlerState, Handlers};
 
 /// How a learner's history becomes ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,71 +25,51 @@ enum Plan {
     Search,
 }
 
-impl Leader {
-    /// Our newest committed zxid; once established, the start of our epoch at least.
-    fn last_processed(&self, cx: &Context<'_>) -> Zxid {
-        let committed = cx.history.committed();
-        match self.is_serving() {
-            true => committed.max(Zxid::new(self.epoch, 0)),
-            false => committed,
-        }
-    }
+/// What learners are brought to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ours {
+    /// The epoch.
+    pub(crate) epoch: u32,
+    /// Our newest committed zxid; once the epoch is established, its start at least.
+    pub(crate) last_processed: Zxid,
+}
 
-    /// Sends a learner whose last zxid is `last` what it lacks, and NEWLEADER.
-    pub(super) fn synchronize(&mut self, cx: &mut Context<'_>, link: LinkId, last: Zxid) {
-        match self.plan(cx, last) {
+impl Handlers {
+    /// Sends a learner whose last zxid is `last` what it lacks, and NEWLEADER. Returns up to where
+    /// it has our history before; `None` if the disk has to be searched first.
+    pub(crate) fn synchronize(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: LinkId,
+        ours: Ours,
+        last: Zxid,
+    ) -> Option<Zxid> {
+        match plan(cx, ours, last) {
             Plan::Search => {
-                self.handler(link).state = HandlerState::Searching { last };
+                self.known(link).state = HandlerState::Searching { last };
                 let to = cx.history.base();
                 cx.output(Output::Search {
                     link,
                     zxid: last,
                     to,
                 });
+                None
             }
-            plan => self.carry_out(cx, link, last, plan, None),
+            plan => self.carry_out(cx, link, ours, last, plan, None),
         }
-    }
-
-    fn plan(&self, cx: &Context<'_>, last: Zxid) -> Plan {
-        let processed = self.last_processed(cx);
-        // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged
-        // them: such a tail must be truncated, or stay.
-        if cx.settings.force_snapshot_sync && last <= processed {
-            return Plan::Snap;
-        }
-        if last == processed {
-            return Plan::Diff { from: last };
-        }
-        let (base, newest) = (cx.history.base(), cx.history.committed());
-        if last < Zxid::ZERO {
-            return Plan::Snap; // It holds nothing that counts.
-        }
-        if last > newest {
-            // A zxid with the counter 0 stands for no entry: its owner has begun an epoch. And of
-            // an epoch that we hold nothing of, it may hold only what a snapshot began with.
-            let is_foreign = last.epoch() > newest.epoch() && last <= processed;
-            return match last.counter() == 0 || is_foreign {
-                true => Plan::Snap,
-                false => Plan::Trunc { to: newest },
-            };
-        }
-        if last < base {
-            return Plan::Search;
-        }
-        let before = cx.history.at_or_before(last);
-        let behind = cx.history.behind(last).next().map(|entry| entry.zxid);
-        between(last, before, behind)
     }
 
     /// Goes on when it is known what the log on disk holds.
-    pub(super) fn synchronize_from_disk(
+    pub(crate) fn synchronize_from_disk(
         &mut self,
         cx: &mut Context<'_>,
         link: LinkId,
-        last: Zxid,
+        ours: Ours,
         found: LogSearch,
-    ) {
+    ) -> Option<Zxid> {
+        let HandlerState::Searching { last } = self.get(link)?.state else {
+            return None;
+        };
         let (plan, from) = match found {
             LogSearch::Unusable => (Plan::Snap, None),
             LogSearch::Found => (Plan::Diff { from: last }, Some(last)),
@@ -98,7 +77,7 @@ impl Leader {
                 (between(last, before, Some(behind)), Some(before))
             }
         };
-        self.carry_out(cx, link, last, plan, from);
+        self.carry_out(cx, link, ours, last, plan, from)
     }
 
     /// `from_disk`: entries behind this one that memory does not hold come from the disk.
@@ -106,19 +85,25 @@ impl Leader {
         &mut self,
         cx: &mut Context<'_>,
         link: LinkId,
+        ours: Ours,
         last: Zxid,
         plan: Plan,
         from_disk: Option<Zxid>,
-    ) {
+    ) -> Option<Zxid> {
+        let by_state = plan == Plan::Snap;
+        if self.is_full(cx, link, by_state) {
+            self.drop_link(cx, link, "too many learners are being synchronized");
+            return None;
+        }
         let newest = cx.history.committed();
-        let server = self.handler(link).server;
+        let server = self.known(link).server;
         let position = match plan {
             Plan::Diff { from } => {
                 // All that it names is committed, so this is where its part of the history ends.
                 let end = newest.max(from);
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending DIFF {end}, its last zxid is {last}"
+                    "Synchronizing with learner: sending DIFF {end}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Diff, end);
                 from_disk.unwrap_or(from)
@@ -126,16 +111,16 @@ impl Leader {
             Plan::Trunc { to } => {
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending TRUNC {to}, its last zxid is {last}"
+                    "Synchronizing with learner: sending TRUNC {to}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Trunc, to);
                 to
             }
             Plan::Snap => {
-                let zxid = self.last_processed(cx);
+                let zxid = ours.last_processed;
                 tracing::info!(
                     sid = server.0,
-                    "Synchronizing with Learner: sending SNAP {zxid}, its last zxid is {last}"
+                    "Synchronizing with learner: sending SNAP {zxid}, its last zxid is {last}"
                 );
                 cx.send_bare(link, PacketType::Snap, zxid);
                 cx.output(Output::SendState { link });
@@ -143,8 +128,7 @@ impl Leader {
             }
             Plan::Search => unreachable!("it is searched for once"),
         };
-        // What it acknowledged behind this it may have been told to cut: it does so again.
-        self.broadcast.forget_acks(server, position);
+        self.known(link).by_state = by_state;
         let base = cx.history.base();
         if from_disk.is_some() && plan != Plan::Snap && position < base {
             cx.output(Output::SendLog {
@@ -154,13 +138,31 @@ impl Leader {
             });
         }
         self.forward_behind(cx, link, position);
-        self.finish(cx, link);
+        self.finish(cx, link, ours.epoch);
+        Some(position)
+    }
+
+    /// Whether an observer must come again later, so that synchronizing many at once does not keep
+    /// us from our work. Those that vote count, and are never turned away.
+    fn is_full(&mut self, cx: &Context<'_>, link: LinkId, by_state: bool) -> bool {
+        if self.known(link).votes {
+            return false;
+        }
+        let limits = &cx.settings.leader;
+        let limit = match by_state {
+            true => limits.max_concurrent_snap_syncs,
+            false => limits.max_concurrent_diff_syncs,
+        };
+        let synchronizing = self.values().filter(|handler| {
+            handler.state == HandlerState::AwaitsAck && handler.by_state == by_state
+        });
+        limit <= synchronizing.count()
     }
 
     /// Sends what stands behind `position` in memory: committed entries with their commits, and
     /// outstanding ones to those that vote.
     fn forward_behind(&mut self, cx: &mut Context<'_>, link: LinkId, position: Zxid) {
-        let votes = self.handler(link).votes;
+        let votes = self.known(link).votes;
         let committed = cx.history.committed();
         let entries = cx.history.behind(position);
         let entries = entries.take_while(|entry| votes || entry.zxid <= committed);
@@ -175,25 +177,56 @@ impl Leader {
             if zxid <= committed {
                 cx.send_bare(link, PacketType::Commit, zxid);
             } else {
-                self.handler(link).proposed(zxid, cx.now);
+                self.known(link).proposed(zxid, cx.now);
             }
         }
     }
 
-    fn finish(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        let handler = self.handler(link);
+    fn finish(&mut self, cx: &mut Context<'_>, link: LinkId, epoch: u32) {
+        let handler = self.known(link);
         handler.forwards = true;
         handler.state = HandlerState::AwaitsAck;
         // It had nothing to say while others were elected and the disk was searched.
         let after_ms = cx.settings.init_ms();
         cx.output(Output::ReadTimeout { link, after_ms });
-        let zxid = Zxid::new(self.epoch, 0);
+        let zxid = Zxid::new(epoch, 0);
         let config = cx.config.to_string();
         cx.send(
             link,
             QuorumPacket::with_data(PacketType::NewLeader, zxid, config),
         );
     }
+}
+
+fn plan(cx: &Context<'_>, ours: Ours, last: Zxid) -> Plan {
+    let processed = ours.last_processed;
+    // A Java learner keeps the records behind a SNAP, and one of ours may have acknowledged
+    // them: such a tail must be truncated, or stay.
+    if cx.settings.force_snapshot_sync && last <= processed {
+        return Plan::Snap;
+    }
+    if last == processed {
+        return Plan::Diff { from: last };
+    }
+    let (base, newest) = (cx.history.base(), cx.history.committed());
+    if last < Zxid::ZERO {
+        return Plan::Snap; // It holds nothing that counts.
+    }
+    if last > newest {
+        // A zxid with the counter 0 stands for no entry: its owner has begun an epoch. And of
+        // an epoch that we hold nothing of, it may hold only what a snapshot began with.
+        let is_foreign = last.epoch() > newest.epoch() && last <= processed;
+        return match last.counter() == 0 || is_foreign {
+            true => Plan::Snap,
+            false => Plan::Trunc { to: newest },
+        };
+    }
+    if last < base {
+        return Plan::Search;
+    }
+    let before = cx.history.at_or_before(last);
+    let behind = cx.history.behind(last).next().map(|entry| entry.zxid);
+    between(last, before, behind)
 }
 
 /// What follows from our entries around the learner's last zxid.

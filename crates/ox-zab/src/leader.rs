@@ -4,31 +4,49 @@
 //! Invariants: LEADERINFO leaves only when the epoch it names is durable here; no request is
 //! proposed and no UPTODATE sent before a quorum has acknowledged NEWLEADER and our own current
 //! epoch is durable; who does not vote never counts. A server answers for one epoch only once, so
-//! of two leaders that try the same epoch at most one passes the second barrier. Source:
-//! `Leader.java`, `LearnerHandler.java`; quorum.md chapter 6.
+//! of two leaders that try the same epoch at most one passes the second barrier.
+//!
+//! # A leader that nobody follows
+//!
+//! Who was elected and is not followed after all waits for `initLimit` at each barrier, and the
+//! others elect without it, or cannot at all if it is needed. So a leader that is not established
+//! gives up as soon as it knows that no quorum will come. Those that may still come are this server
+//! itself, the voters that are connected to it, and those that can be heard and have not been seen
+//! electing in a later round than the one that has elected us. If these are no quorum it elects
+//! with the others.
+//!
+//! That does not make leaders fall again and again. A voter begins a later round only when it has
+//! left its leader, or could not reach it. It comes back into the round that has elected us only if
+//! a quorum of servers that follow and lead says that we lead (quorum.md 3.5); but those are among
+//! the ones that may still come, and they are none. So what the leader gives up was lost, and then
+//! it is in the later round with the others, which begin no other before this one ends. A single
+//! voter that cannot reach us, and therefore elects again and again, ends nothing as long as the
+//! others are there; nor does one that starts late, in whatever round. A word that comes late, from
+//! before a voter has followed us, is no harm either: it is connected. If a server counts as not to
+//! be heard and is there nevertheless, that costs an election.
+//!
+//! Java waits, unless `leader.maxTimeToWaitForEpoch` says otherwise, and then only at the first
+//! barrier; that setting is here too.
+//!
+//! Source: `Leader.java`, `LearnerHandler.java`; quorum.md chapter 6.
 
-mod learner_handler;
-mod sync;
-
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ox_proto::{EnsembleConfig, LearnerInfo, PacketType, QuorumPacket, ServerId, Zxid};
+use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::broadcast::Broadcast;
 use crate::context::{Context, Epochs};
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
+use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, inform_of};
 use crate::quorum::{Quorums, Tracker};
-use learner_handler::{Handler, HandlerState};
+use crate::sync::Ours;
 
 /// How far an epoch that a learner reports may be ahead of our own: so many elections in a row have
 /// not failed while ours was the newest history. Whoever reports more makes epochs up, and there
 /// are not many of them.
 const MAX_EPOCH_JUMP: u32 = 1 << 16;
-
-/// Connections that have not said who they are.
-const MAX_STRANGERS: usize = 64;
 
 /// How far the leader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +69,12 @@ pub(crate) enum StepDown {
     /// A barrier has waited for too long.
     #[error("no quorum within initLimit")]
     NoQuorumInTime,
-    /// Those that could make a quorum elect again, or have another leader.
-    #[error("those who elected this server do not follow it")]
-    Abandoned,
+    /// Too few voters are left that may follow.
+    #[error("too few voters may still follow, others are in a later round of the election")]
+    Deserted,
+    /// The setting of this name says how long.
+    #[error("a voter is looking, and there was no epoch within leader.maxTimeToWaitForEpoch")]
+    NoEpochInTime,
     /// Too few learners were heard from.
     #[error("no quorum of learners has been heard from within syncLimit")]
     QuorumLost,
@@ -72,6 +93,10 @@ pub(crate) struct Leader {
     own: ServerId,
     quorums: Quorums,
     stage: Stage,
+    /// When it was elected, in monotonic milliseconds.
+    began: i64,
+    /// Voters that elect in a later round than the one that has elected us.
+    electing: BTreeSet<ServerId>,
     /// When the barrier in front of us must have been passed.
     deadline: i64,
     /// Voters who have said which epoch they have accepted, and the highest of those.
@@ -85,7 +110,7 @@ pub(crate) struct Leader {
     accepted: Tracker,
     /// Voters who hold our history, ourselves once our own current epoch is stored.
     ready: Tracker,
-    handlers: BTreeMap<LinkId, Handler>,
+    handlers: Handlers,
     broadcast: Broadcast,
     /// When learners are pinged next, and how often that was done.
     next_round: i64,
@@ -100,6 +125,8 @@ impl Leader {
         let mut leader = Self {
             own,
             stage: Stage::Epochs,
+            began: cx.now,
+            electing: BTreeSet::new(),
             deadline: cx.now.saturating_add(cx.settings.init_ms()),
             introduced: quorums.tracker(),
             highest_accepted: cx.epochs.accepted,
@@ -107,7 +134,7 @@ impl Leader {
             summary: (cx.epochs.current_code(), cx.history.last()),
             accepted: quorums.tracker(),
             ready: quorums.tracker(),
-            handlers: BTreeMap::new(),
+            handlers: Handlers::default(),
             broadcast: Broadcast::new(own, quorums.clone(), cx.history.last()),
             next_round: cx.now,
             rounds: 0,
@@ -132,6 +159,8 @@ impl Leader {
         Self {
             own,
             stage: Stage::Serving,
+            began: 0,
+            electing: BTreeSet::new(),
             deadline: i64::MAX,
             introduced: quorums.tracker(),
             highest_accepted: last.epoch(),
@@ -139,7 +168,7 @@ impl Leader {
             summary: (last.epoch().into(), last),
             accepted: quorums.tracker(),
             ready: quorums.tracker(),
-            handlers: BTreeMap::new(),
+            handlers: Handlers::default(),
             broadcast: Broadcast::new(own, quorums.clone(), last),
             next_round: i64::MAX,
             rounds: 0,
@@ -155,20 +184,6 @@ impl Leader {
 
     pub(crate) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
-    }
-
-    /// Whether those voters that are connected or not known to be elsewhere are a quorum.
-    pub(crate) fn may_be_established(&self, is_elsewhere: impl Fn(&ServerId) -> bool) -> bool {
-        let mut ours = self.quorums.tracker();
-        for &voter in self.quorums.voters() {
-            if !is_elsewhere(&voter) {
-                ours.add(voter);
-            }
-        }
-        for handler in self.handlers.values().filter(|handler| handler.votes) {
-            ours.add(handler.server);
-        }
-        ours.has_all_quorums()
     }
 
     /// The epoch of this leader, once it is chosen.
@@ -195,71 +210,31 @@ impl Leader {
 
     /// The learners that serve clients: who, and whether it votes.
     pub(crate) fn learners(&self) -> impl Iterator<Item = (ServerId, bool)> {
-        self.handlers
-            .values()
-            .filter(|handler| handler.state == HandlerState::Serving)
-            .map(|handler| (handler.server, handler.votes))
+        self.handlers.serving()
     }
 
     /// Sends a packet to a learner that serves clients.
     pub(crate) fn send(&self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
-        let serves = |handler: &Handler| handler.state == HandlerState::Serving;
-        if self.handlers.get(&link).is_some_and(serves) {
-            cx.send(link, packet);
-        }
+        self.handlers.send(cx, link, packet);
     }
 
     /// Someone has connected.
     pub(crate) fn accepted(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        let strangers = self
-            .handlers
-            .iter()
-            .filter(|(_, handler)| handler.state == HandlerState::Connected);
-        // Learners speak at once, so it is not they whose place is taken.
-        if strangers.clone().count() >= MAX_STRANGERS
-            && let Some((&oldest, _)) = strangers.min_by_key(|(_, handler)| handler.heard)
-        {
-            self.drop_link(cx, oldest, "too many do not say who they are");
-        }
-        self.handlers.insert(link, Handler::new(cx.now));
-        let after_ms = cx.settings.init_ms();
-        cx.output(Output::ReadTimeout { link, after_ms });
+        self.handlers.accepted(cx, link);
     }
 
     /// A connection has ended.
     pub(crate) fn closed(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        if let Some(handler) = self.handlers.remove(&link)
-            && handler.state != HandlerState::Connected
-        {
-            tracing::info!(sid = handler.server.0, "a learner has gone");
-            cx.output(Output::LearnerGone { link });
-        }
-    }
-
-    /// Ends the other connections of a server that is about to be synchronized. What is still on its
-    /// way by them may acknowledge records that it will be told to cut.
-    fn drop_earlier_links(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        let server = self.handler(link).server;
-        let earlier = self.handlers.iter().filter(|&(&other, handler)| {
-            other != link && handler.server == server && handler.has_acked_epoch()
-        });
-        let earlier: Vec<_> = earlier.map(|(&other, _)| other).collect();
-        for other in earlier {
-            self.drop_link(cx, other, "it has connected again");
-        }
+        self.handlers.closed(cx, link);
     }
 
     /// Ends a connection from our side.
     fn drop_link(&mut self, cx: &mut Context<'_>, link: LinkId, reason: &str) {
-        if let Some(handler) = self.handlers.get(&link) {
-            tracing::warn!(sid = handler.server.0, "dropping a learner: {reason}");
-        }
-        cx.close(link);
-        self.closed(cx, link);
+        self.handlers.drop_link(cx, link, reason);
     }
 
     pub(crate) fn received(&mut self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
-        let Some(handler) = self.handlers.get_mut(&link) else {
+        let Some(handler) = self.handlers.get_mut(link) else {
             return;
         };
         handler.heard = cx.now;
@@ -267,10 +242,11 @@ impl Leader {
             HandlerState::Connected => self.introduction(cx, link, &packet),
             HandlerState::AwaitsEpochAck => self.epoch_ack(cx, link, &packet),
             HandlerState::AwaitsAck | HandlerState::AwaitsService | HandlerState::Serving => {
-                self.learner_says(cx, link, packet);
+                self.hear(cx, link, packet);
             }
             HandlerState::AwaitsEpoch
             | HandlerState::AwaitsElection { .. }
+            | HandlerState::AwaitsHistory { .. }
             | HandlerState::Searching { .. } => {
                 self.drop_link(cx, link, "it has spoken out of turn");
             }
@@ -279,52 +255,32 @@ impl Leader {
 
     /// FOLLOWERINFO or OBSERVERINFO.
     fn introduction(&mut self, cx: &mut Context<'_>, link: LinkId, packet: &QuorumPacket) {
-        let votes = match packet.r#type {
-            PacketType::FollowerInfo => true,
-            PacketType::ObserverInfo => false,
-            other => {
-                let reason = format!("its first packet is {other:?}");
-                return self.drop_link(cx, link, &reason);
-            }
+        let introduction = match Introduction::read(cx, packet) {
+            Ok(introduction) => introduction,
+            Err(reason) => return self.drop_link(cx, link, &reason),
         };
-        let info = packet.data.as_deref().map(LearnerInfo::parse);
-        let Some(Ok(info)) = info else {
-            return self.drop_link(cx, link, "it does not say who it is");
-        };
-        let accepted = packet.zxid.epoch();
-        if info.protocol_version < LearnerInfo::PROTOCOL {
-            return self.drop_link(cx, link, "it speaks the protocol from before 3.4");
-        }
-        if info.config_version > cx.config.version {
-            return self.drop_link(cx, link, "its configuration is newer than ours");
-        }
-        if info.server == self.own {
-            return self.drop_link(cx, link, "it bears our own id");
-        }
-        let handler = self.handler(link);
-        handler.server = info.server;
-        handler.votes = votes;
-        handler.state = HandlerState::AwaitsEpoch;
-        tracing::info!(
-            sid = info.server.0,
-            "a {} has connected, accepted epoch {accepted:#x}",
-            if votes { "follower" } else { "observer" },
-        );
+        let Introduction {
+            server,
+            votes,
+            accepted,
+        } = introduction;
+        self.handlers.introduced(link, introduction);
+        self.electing.remove(&server);
         if self.stage != Stage::Epochs {
             if self.stage != Stage::Accepting {
-                self.announce_epoch(cx, link);
+                self.handlers.announce_epoch(cx, link, self.epoch);
             }
             return;
         }
         // Strangers have no say in which epoch it will be: they could use up all there are.
-        if cx.config.members.contains_key(&info.server) {
+        if cx.config.members.contains_key(&server) {
             if accepted > cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP) {
                 return self.drop_link(cx, link, "its epoch cannot be");
             }
             self.highest_accepted = self.highest_accepted.max(accepted);
         }
         if votes {
-            self.introduced.add(info.server);
+            self.introduced.add(server);
         }
         self.choose_epoch(cx);
     }
@@ -349,27 +305,11 @@ impl Leader {
         self.deadline = cx.now.saturating_add(cx.settings.init_ms());
     }
 
-    fn announce_epoch(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        self.handler(link).state = HandlerState::AwaitsEpochAck;
-        let protocol = Bytes::copy_from_slice(&LearnerInfo::PROTOCOL.to_be_bytes());
-        let zxid = Zxid::new(self.epoch, 0);
-        cx.send(
-            link,
-            QuorumPacket::with_data(PacketType::LeaderInfo, zxid, protocol),
-        );
-    }
-
     fn epoch_ack(&mut self, cx: &mut Context<'_>, link: LinkId, packet: &QuorumPacket) {
-        let current = packet
-            .data
-            .as_deref()
-            .and_then(|data| data.first_chunk::<4>());
-        let (PacketType::AckEpoch, Some(current)) = (packet.r#type, current) else {
+        let Some(EpochAck { current, last }) = EpochAck::read(packet) else {
             return self.drop_link(cx, link, "it has not acknowledged the epoch");
         };
-        let current = i64::from(i32::from_be_bytes(*current)).max(-1);
-        let last = packet.zxid;
-        self.drop_earlier_links(cx, link);
+        self.handlers.drop_earlier_links(cx, link);
         if self.stage != Stage::EpochAcks {
             return self.synchronize(cx, link, last);
         }
@@ -394,16 +334,46 @@ impl Leader {
         }
         self.enter(cx, Stage::History);
         cx.disk(DiskRequest::EnterEpoch(self.epoch));
-        let waiting: Vec<_> = self
-            .handlers
-            .iter()
-            .filter_map(|(&link, handler)| match handler.state {
-                HandlerState::AwaitsElection { last } => Some((link, last)),
-                _ => None,
-            })
-            .collect();
-        for (link, last) in waiting {
-            self.synchronize(cx, link, last);
+        let waits =
+            |handler: &Handler| matches!(handler.state, HandlerState::AwaitsElection { .. });
+        for link in self.handlers.links(waits) {
+            if let HandlerState::AwaitsElection { last } = self.handler(link).state {
+                self.synchronize(cx, link, last);
+            }
+        }
+    }
+
+    /// What learners are brought to.
+    fn ours(&self, cx: &Context<'_>) -> Ours {
+        let committed = cx.history.committed();
+        Ours {
+            epoch: self.epoch,
+            last_processed: match self.is_serving() {
+                true => committed.max(Zxid::new(self.epoch, 0)),
+                false => committed,
+            },
+        }
+    }
+
+    /// Sends a learner whose last zxid is `last` what it lacks, and NEWLEADER.
+    fn synchronize(&mut self, cx: &mut Context<'_>, link: LinkId, last: Zxid) {
+        let ours = self.ours(cx);
+        let position = self.handlers.synchronize(cx, link, ours, last);
+        self.forget_acks(link, position);
+    }
+
+    /// What the log on disk can do for a learner.
+    pub(crate) fn found(&mut self, cx: &mut Context<'_>, link: LinkId, found: LogSearch) {
+        let ours = self.ours(cx);
+        let position = self.handlers.synchronize_from_disk(cx, link, ours, found);
+        self.forget_acks(link, position);
+    }
+
+    /// What a learner has acknowledged behind the position from which it is synchronized, it may
+    /// have been told to cut: it does so again.
+    fn forget_acks(&mut self, link: LinkId, position: Option<Zxid>) {
+        if let (Some(handler), Some(position)) = (self.handlers.get(link), position) {
+            self.broadcast.forget_acks(handler.server, position);
         }
     }
 
@@ -414,14 +384,9 @@ impl Leader {
                 if self.stage == Stage::Accepting && epoch == self.epoch =>
             {
                 self.enter(cx, Stage::EpochAcks);
-                let waiting: Vec<_> = self
-                    .handlers
-                    .iter()
-                    .filter(|(_, handler)| handler.state == HandlerState::AwaitsEpoch)
-                    .map(|(&link, _)| link)
-                    .collect();
-                for link in waiting {
-                    self.announce_epoch(cx, link);
+                let waits = |handler: &Handler| handler.state == HandlerState::AwaitsEpoch;
+                for link in self.handlers.links(waits) {
+                    self.handlers.announce_epoch(cx, link, self.epoch);
                 }
                 // Our own answer for this epoch: it is durable, and it will not be given again.
                 self.accepted.add(self.own);
@@ -451,19 +416,14 @@ impl Leader {
             role: Role::Leading,
             epoch: self.epoch,
         });
-        let waiting: Vec<_> = self
-            .handlers
-            .iter()
-            .filter(|(_, handler)| handler.state == HandlerState::AwaitsService)
-            .map(|(&link, _)| link)
-            .collect();
-        for link in waiting {
-            self.release(cx, link);
+        let waits = |handler: &Handler| handler.state == HandlerState::AwaitsService;
+        for link in self.handlers.links(waits) {
+            self.handlers.release(cx, link);
         }
     }
 
     /// A packet of a learner that has been sent our history.
-    fn learner_says(&mut self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
+    fn hear(&mut self, cx: &mut Context<'_>, link: LinkId, packet: QuorumPacket) {
         let is_serving = self.is_serving();
         let handler = self.handler(link);
         let data = packet.data.unwrap_or_default();
@@ -498,36 +458,19 @@ impl Leader {
 
     /// A learner holds our history.
     fn ready(&mut self, cx: &mut Context<'_>, link: LinkId, zxid: Zxid) {
-        let (epoch, stage) = (self.epoch, self.stage);
-        let handler = self.handler(link);
-        if handler.state != HandlerState::AwaitsAck || zxid.epoch() != epoch {
+        if !self.handlers.synchronized(link, zxid, self.epoch) {
             // The second one, behind UPTODATE, says nothing new.
             return;
         }
-        handler.state = HandlerState::AwaitsService;
-        let (server, votes) = (handler.server, handler.votes);
-        if stage == Stage::Serving {
-            self.release(cx, link);
-        } else {
-            if votes {
-                self.ready.add(server);
-            }
-            self.establish(cx);
+        if self.is_serving() {
+            self.handlers.release(cx, link);
+            return;
         }
-    }
-
-    /// Lets a learner serve clients, and sends what was held back from it meanwhile.
-    fn release(&mut self, cx: &mut Context<'_>, link: LinkId) {
-        let handler = self.handler(link);
-        let held = handler.release(cx.now);
-        tracing::info!(sid = handler.server.0, "a learner is up to date");
-        // It had nothing to say since it acknowledged NEWLEADER, however long others took for that.
-        let after_ms = cx.settings.sync_ms();
-        cx.output(Output::ReadTimeout { link, after_ms });
-        cx.send_bare(link, PacketType::UpToDate, QuorumPacket::NO_ZXID);
-        for packet in held {
-            cx.send(link, packet);
+        let (server, votes) = (self.handler(link).server, self.handler(link).votes);
+        if votes {
+            self.ready.add(server);
         }
+        self.establish(cx);
     }
 
     /// The zxid of the next proposal; `None` before there may be one, and once the counter of this
@@ -541,7 +484,7 @@ impl Leader {
     pub(crate) fn propose(&mut self, cx: &mut Context<'_>, zxid: Zxid, payload: &Bytes) {
         self.broadcast.propose(zxid, cx.now);
         let packet = || QuorumPacket::with_data(PacketType::Proposal, zxid, Bytes::clone(payload));
-        for (&link, handler) in &mut self.handlers {
+        for (link, handler) in self.handlers.iter_mut() {
             if handler.forwards && handler.votes {
                 handler.proposed(zxid, cx.now);
                 handler.forward(cx, link, packet());
@@ -560,23 +503,62 @@ impl Leader {
     /// Commits what can be.
     fn commit(&mut self, cx: &mut Context<'_>) {
         while let Some(zxid) = self.broadcast.poll_commit() {
-            for (&link, handler) in &mut self.handlers {
+            for (link, handler) in self.handlers.iter_mut() {
                 if !handler.forwards {
                     continue;
                 }
                 let packet = match handler.votes {
                     true => QuorumPacket::bare(PacketType::Commit, zxid),
-                    false => {
-                        let entry = cx.history.behind(Zxid(zxid.0 - 1)).next();
-                        let entry = entry.expect("what is not committed is in memory");
-                        let payload = Bytes::clone(&entry.payload);
-                        QuorumPacket::with_data(PacketType::Inform, zxid, payload)
-                    }
+                    false => inform_of(cx, zxid),
                 };
                 handler.forward(cx, link, packet);
             }
             cx.history.commit(zxid);
             cx.output(Output::Commit(zxid));
+        }
+    }
+
+    /// A voter elects; `is_later` if it is in a later round than the one that has elected us.
+    pub(crate) fn looking(
+        &mut self,
+        cx: &Context<'_>,
+        server: ServerId,
+        is_later: bool,
+    ) -> Result<(), StepDown> {
+        if is_later {
+            self.electing.insert(server);
+        }
+        let limit = cx.settings.leader.max_wait_for_epoch_ms;
+        if self.stage == Stage::Epochs && limit.is_some_and(|limit| limit <= cx.now - self.began) {
+            return Err(StepDown::NoEpochInTime);
+        }
+        Ok(())
+    }
+
+    /// Whether a quorum is there or may still come. `is_heard` says who is connected in the
+    /// election.
+    pub(crate) fn may_be_followed(
+        &self,
+        is_heard: impl Fn(ServerId) -> bool,
+    ) -> Result<(), StepDown> {
+        if self.is_serving() || self.electing.is_empty() {
+            return Ok(());
+        }
+        let mut hoped_for = self.quorums.tracker();
+        hoped_for.add(self.own);
+        for &voter in self.quorums.voters() {
+            if is_heard(voter) && !self.electing.contains(&voter) {
+                hoped_for.add(voter);
+            }
+        }
+        for handler in self.handlers.values() {
+            if handler.votes {
+                hoped_for.add(handler.server);
+            }
+        }
+        match hoped_for.has_all_quorums() {
+            true => Ok(()),
+            false => Err(StepDown::Deserted),
         }
     }
 
@@ -611,8 +593,7 @@ impl Leader {
         if is_tick && !self.heard_from_quorum(cx.now - patience) {
             return Err(StepDown::QuorumLost);
         }
-        let links: Vec<_> = self.handlers.keys().copied().collect();
-        for link in links {
+        for link in self.handlers.links(|_| true) {
             let handler = self.handler(link);
             if handler.is_behind(cx.now - patience) {
                 self.drop_link(
@@ -639,26 +620,12 @@ impl Leader {
         heard.has_all_quorums()
     }
 
-    /// What the log on disk can do for a learner.
-    pub(crate) fn found(&mut self, cx: &mut Context<'_>, link: LinkId, found: LogSearch) {
-        if let Some(handler) = self.handlers.get(&link)
-            && let HandlerState::Searching { last } = handler.state
-        {
-            self.synchronize_from_disk(cx, link, last, found);
-        }
-    }
-
     /// Ends every connection.
     pub(crate) fn resign(&mut self, cx: &mut Context<'_>) {
-        for &link in self.handlers.keys() {
-            cx.close(link);
-        }
-        self.handlers.clear();
+        self.handlers.close_all(cx);
     }
 
     fn handler(&mut self, link: LinkId) -> &mut Handler {
-        self.handlers
-            .get_mut(&link)
-            .expect("the caller has looked it up")
+        self.handlers.known(link)
     }
 }

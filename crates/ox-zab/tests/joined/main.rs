@@ -1,0 +1,8 @@
+//! Whole members against each other, and against hand-made ones.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod early;
+mod lonely;
+mod master;
+mod world;
