@@ -191,7 +191,8 @@ pub enum Output {
         packet: QuorumPacket,
     },
     /// Send the log entries behind `after` up to `to` from the disk, each as a proposal and its
-    /// commit.
+    /// commit. If they are not all there any more, end the connection: a learner does not notice
+    /// what is missing before another epoch.
     SendLog {
         /// By this connection.
         link: LinkId,
@@ -200,7 +201,8 @@ pub enum Output {
         /// The last to be sent.
         to: Zxid,
     },
-    /// Send the whole state, without any packet around it.
+    /// Send the whole state, without any packet around it. It may be taken later than what goes
+    /// before it, but not after a [`Output::Close`]: then it is no leader's any more.
     SendState {
         /// By this connection.
         link: LinkId,
@@ -212,7 +214,7 @@ pub enum Output {
         /// Milliseconds.
         after_ms: i64,
     },
-    /// End a connection once everything queued has left.
+    /// End a connection once everything queued has left, or at once if a state is among that.
     Close {
         /// The connection.
         link: LinkId,

@@ -717,7 +717,12 @@ impl World {
             Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
             Output::SendLog { link, after, to } => {
-                let log = &self.servers[place].disk.log;
+                let disk = &self.servers[place].disk;
+                if after < disk.snapshot.zxid {
+                    // It has been purged meanwhile.
+                    return self.reset(link);
+                }
+                let log = &disk.log;
                 let wanted = log
                     .iter()
                     .filter(|entry| after < entry.zxid && entry.zxid <= to);
