@@ -37,7 +37,6 @@ macro_rules! scenarios {
 scenarios! {
     a_late_follower_gets_what_it_lacks,
     a_leader_of_an_impossible_epoch_is_left,
-    a_leader_that_its_voters_have_left_does_not_wait,
     a_learner_is_not_late_for_what_it_could_not_do,
     a_learner_leaves_a_leader_that_breaks_the_rules,
     a_log_that_cannot_be_cut_is_replaced,

@@ -155,8 +155,8 @@ impl Checks {
         };
         let entries = &state.entries;
         let common = self.delivered.len().min(entries.len());
-        for at in *shown..common {
-            let (ours, others) = (&entries[at], &self.delivered[at]);
+        let both = entries[..common].iter().zip(&self.delivered);
+        for (ours, others) in both.skip(*shown) {
             ensure(ours == others, || {
                 let (ours, others) = (ours.zxid, others.zxid);
                 format!("I4: {place} shows {ours} where another has shown {others}")
@@ -258,7 +258,7 @@ impl Checks {
 
     /// A packet of a leader to a learner's end; or of a follower to an observer's. `epochs` are the
     /// one that it has announced, and the one that such a follower serves in.
-    pub(crate) fn from_leader(
+    pub(crate) fn leader_sends(
         &mut self,
         place: Place,
         disk: &Disk,
@@ -313,7 +313,7 @@ impl Checks {
     }
 
     /// A packet of a learner to the leader `epoch` of which it knows.
-    pub(crate) fn from_learner(
+    pub(crate) fn learner_sends(
         &mut self,
         place: Place,
         disk: &Disk,

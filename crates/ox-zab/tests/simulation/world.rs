@@ -983,7 +983,7 @@ impl World {
         let check = match side {
             0 => self
                 .checks
-                .from_learner(place, &server.disk, it.epoch, &packet),
+                .learner_sends(place, &server.disk, it.epoch, &packet),
             _ => {
                 if packet.r#type == PacketType::LeaderInfo {
                     it.epoch = Some(packet.zxid.epoch());
@@ -995,7 +995,7 @@ impl World {
                 };
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .from_leader(place, disk, state, (epoch, serves), end, &packet)
+                    .leader_sends(place, disk, state, (epoch, serves), end, &packet)
             }
         };
         self.check(check);
