@@ -254,7 +254,21 @@ impl Writer {
             }
             DiskRequest::Truncate { to, reload } => {
                 let options = load::replay_options(&self.shared.config);
-                let last = self.alone(|dirs, _| Ok(truncate(dirs, to, &options)?.last))?;
+                let cut = self.alone(|dirs, _| match truncate(dirs, to, &options) {
+                    Ok(truncated) => Ok(Some(truncated.last)),
+                    Err(error @ TruncateError::Io(_)) => Err(error.into()),
+                    Err(
+                        error @ (TruncateError::NoSnapshot { .. }
+                        | TruncateError::Replay { .. }
+                        | TruncateError::NotReached { .. }),
+                    ) => {
+                        tracing::warn!("{error}: the leader will be asked for its whole state");
+                        Ok(None)
+                    }
+                })?;
+                let Some(last) = cut else {
+                    return Ok(LogReport::Done(DiskDone::NotTruncated));
+                };
                 let done = DiskDone::Truncated { last };
                 if reload {
                     return self.reload(done);
