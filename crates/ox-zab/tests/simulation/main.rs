@@ -23,7 +23,7 @@ fn run(seeds: impl Iterator<Item = u64>) {
 
 #[test]
 fn ensembles_keep_their_promises_and_recover() {
-    run(0..200);
+    run(0..500);
 }
 
 /// Prints all that happens in the run of `OX_SEED`.
