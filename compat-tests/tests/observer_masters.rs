@@ -7,7 +7,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use compat_tests::ensemble::{Ensemble, Plan, wait_for};
-use compat_tests::ports::lasting_port;
+use compat_tests::ports::Port;
 use compat_tests::server::Kind;
 use compat_tests::service;
 use compat_tests::suite::{self, Case, Skip, say};
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
 
 fn serve(leader: Kind, follower: Kind, observer: Kind) -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let port = lasting_port();
+    let port = Port::claim();
     let plan = Plan::voters(&[follower, leader])
         .observers(&[observer; 2])
-        .line("observerMasterPort", &port.to_string());
+        .line("observerMasterPort", &port.number().to_string());
     let mut ensemble = plan.lay_out(home.path());
     ensemble.start(LEADER)?;
     ensemble.start(FOLLOWER)?;
@@ -58,7 +58,7 @@ fn serve(leader: Kind, follower: Kind, observer: Kind) -> Result<(), Skip> {
     client.create("/before", b"what observers are brought up to", 0);
     client.close();
     ensemble.start_all()?;
-    behind_the_follower(port);
+    behind_the_follower(port.number());
     service::check(&ensemble, "/service");
     heard_of(&ensemble);
 
@@ -68,7 +68,7 @@ fn serve(leader: Kind, follower: Kind, observer: Kind) -> Result<(), Skip> {
     }
     ensemble.kill(FOLLOWER);
     ensemble.start_all()?;
-    behind_the_follower(port);
+    behind_the_follower(port.number());
     let mut client = Client::connect(ensemble.address(OBSERVERS[0]));
     client.create("/behind", b"", 0);
     client.close();

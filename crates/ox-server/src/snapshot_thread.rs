@@ -22,9 +22,14 @@ use crate::shared::Shared;
 /// Znodes per read lock: readers wait for writers who wait for this.
 const CHUNK: usize = 200;
 
-/// Rest between two chunks, so that a snapshot takes about a tenth of a core from the clients: under
-/// load one follows the other without end. A million znodes take five seconds longer.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Rest between two chunks, so that a snapshot takes a small part of a core from the clients: under
+/// load one follows the other without end. A million znodes take ten seconds longer.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A snapshot that lags behind by so many transactions rests for less: a start after a crash may
+/// have to replay them, and as many again.
+const FAR_BEHIND: i64 = 1_000_000;
+const SHORT_PAUSE: Duration = Duration::from_micros(200);
 
 /// Starts the thread; it takes one snapshot per message and ends with the channel. A snapshot that
 /// is not done when the server stops is given up: the log holds all that it would.
@@ -70,7 +75,7 @@ pub(crate) fn take(
     let _folders = shared.folders.work();
     let started = Instant::now();
     let give_up = || stop.is_cancelled() || shared.folders.is_wanted();
-    let Some(written) = write(shared, dirs, PAUSE, &give_up)? else {
+    let Some(written) = write(shared, dirs, rest, &give_up)? else {
         tracing::info!("Snapshot given up");
         return Ok(None);
     };
@@ -87,9 +92,17 @@ pub(crate) fn take(
 /// Writes the tree, which nobody changes meanwhile, in the place of all history on the disk. The
 /// caller has the folders for itself.
 pub(crate) fn install(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, SnapshotError> {
-    let written = write(shared, dirs, Duration::ZERO, &|| false)?;
+    let written = write(shared, dirs, |_| Duration::ZERO, &|| false)?;
     let written = written.expect("it is not given up");
     written.finish(SnapshotWriter::install)
+}
+
+/// How long a snapshot rests that began so many transactions ago.
+fn rest(behind: i64) -> Duration {
+    match behind < FAR_BEHIND {
+        true => PAUSE,
+        false => SHORT_PAUSE,
+    }
 }
 
 /// A snapshot but for its end.
@@ -108,11 +121,12 @@ impl Written {
     }
 }
 
-/// Writes the tree piece by piece. `None` if it was given up.
+/// Writes the tree piece by piece; `rest` tells how long to rest between two, so many transactions
+/// after the beginning. `None` if it was given up.
 fn write(
     shared: &Shared,
     dirs: &DataDirs,
-    pause: Duration,
+    rest: fn(i64) -> Duration,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Option<Written>, SnapshotError> {
     let mut bytes = Vec::new();
@@ -137,10 +151,9 @@ fn write(
         if !image.chunk(&database.tree, CHUNK, &mut bytes) {
             break;
         }
+        let behind = database.tree.last_zxid().0 - zxid.0;
         drop(database);
-        if pause > Duration::ZERO {
-            std::thread::sleep(pause);
-        }
+        std::thread::sleep(rest(behind));
     }
     file.write(&bytes)?;
     let database = shared.database.read();

@@ -7,13 +7,13 @@
 //! 6.5 to 6.8.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ox_proto::Zxid;
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, pwritev, retry_on_intr};
 
 use crate::error::{Doing, IoFailure};
 use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name, sync_dir};
@@ -115,7 +115,8 @@ impl Segment {
         let direct = DirectFile::open(&self.path)?;
         direct
             .zero(0)
-            .and_then(|()| direct.settle(0))
+            .and_then(|()| direct.settle())
+            .and_then(|()| direct.read_in(0))
             .inspect_err(|error| tracing::debug!(%error, "no zeros are written ahead"))
             .ok()?;
         Some(direct)
@@ -132,12 +133,24 @@ impl Segment {
             let window = self.window.as_mut().expect("just mapped");
             window.store(self.written, batch);
         } else {
-            self.file
-                .write_all_at(batch, self.written)
-                .doing("write", &self.path)?;
+            self.write_to_page_end(batch).doing("write", &self.path)?;
         }
         self.written = end;
         Ok(())
+    }
+
+    /// Writes a batch and zeros up to the end of its last page, which so need not be read first if
+    /// it is not in the page cache.
+    fn write_to_page_end(&self, batch: &[u8]) -> io::Result<()> {
+        let end = self.written + batch.len() as u64;
+        let page_end = end.next_multiple_of(PAGE).min(self.allocated);
+        let zeros = usize::try_from(page_end - end).expect("less than a page");
+        let parts = [IoSlice::new(batch), IoSlice::new(&ZERO_PAGE[..zeros])];
+        let written = retry_on_intr(|| pwritev(&self.file, &parts, self.written))?;
+        match batch.get(written..) {
+            Some(rest) => self.file.write_all_at(rest, self.written + written as u64),
+            None => Ok(()),
+        }
     }
 
     /// True if a range is worth storing and syncing through the mapping.

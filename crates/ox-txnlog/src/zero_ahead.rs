@@ -2,8 +2,8 @@
 //!
 //! Space that is only allocated costs every sync an extra journal write. The zeros go past the
 //! page cache, because zeroing through it in large pieces leaves it with pages so large that one
-//! small record dirties a megabyte; afterwards the pages are read in, to be there when they are
-//! stored to. Source: design-measurements.md 1.1, 1.2 and 6.7.
+//! small record dirties a megabyte; afterwards the pages are read in if they are going to be stored
+//! to. Source: design-measurements.md 1.1, 1.2 and 6.7.
 //!
 //! Invariant: a step of zeros never touches a block that the log has claimed. The log claims
 //! space before it writes there and waits for a step under way that overlaps.
@@ -32,9 +32,9 @@ const HEAD_START: u64 = 4 * STEP;
 /// Between two steps, so that syncs of the log are not kept waiting.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Bytes per batch above which there are no zeros: they spare each sync the same, and where a few
-/// syncs use a step up it costs more than that.
-const LARGE: u64 = 8 << 10;
+/// Bytes per batch up to which pages are read in: larger ones are written, and that needs no page
+/// that is there already.
+const SMALL: u64 = 4 << 10;
 
 /// Direct IO wants its memory aligned, too.
 #[repr(align(4096))]
@@ -68,9 +68,13 @@ impl DirectFile {
         self.file.write_all_at(&ZEROS.0, start)
     }
 
-    /// Makes zeroed space durable as such, and reads one step into the page cache.
-    pub(crate) fn settle(&self, start: u64) -> io::Result<()> {
-        self.file.sync_data()?;
+    /// Makes zeroed space durable as such.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Reads one step into the page cache.
+    pub(crate) fn read_in(&self, start: u64) -> io::Result<()> {
         let map = MmapOptions::new()
             .offset(start)
             .len(ZEROS.0.len())
@@ -121,6 +125,10 @@ impl State {
         self.claimed = end;
     }
 
+    fn has_small_batches(&self) -> bool {
+        self.batch <= SMALL
+    }
+
     /// Where the next step begins, if one is due.
     fn due(&self) -> Option<u64> {
         let start = match self.claimed > self.zeroed {
@@ -128,7 +136,7 @@ impl State {
             false => self.zeroed,
         };
         let fits = start + STEP <= self.allocated && start < self.claimed + AHEAD;
-        (fits && self.batch <= LARGE).then_some(start)
+        fits.then_some(start)
     }
 }
 
@@ -211,13 +219,19 @@ impl Shared {
     fn run(&self, direct: &DirectFile) {
         while let Some(start) = self.next_step() {
             let zeroed = direct.zero(start);
-            {
+            let has_small_batches = {
                 let mut state = self.lock();
                 state.step = None;
                 state.zeroed = start + STEP;
                 self.stepped.notify_one();
-            }
-            if let Err(error) = zeroed.and_then(|()| direct.settle(start)) {
+                state.has_small_batches()
+            };
+            let settled = zeroed.and_then(|()| direct.settle());
+            let ready = settled.and_then(|()| match has_small_batches {
+                true => direct.read_in(start),
+                false => Ok(()),
+            });
+            if let Err(error) = ready {
                 // The log goes on in space that is merely allocated. If the disk is at fault its
                 // own next sync will say so.
                 tracing::warn!(path = ?direct.path, start, %error, "cannot write zeros ahead");
@@ -295,18 +309,18 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_zeros_while_batches_are_large_and_there_are_again_soon_after() {
-        let mut state = state(0, AHEAD / 2, 1 << 30);
+    fn batches_are_small_until_many_large_ones_have_come_and_again_after_some_small_ones() {
+        let mut state = state(0, AHEAD, 1 << 30);
         let mut claim = |batch, times| {
             for _ in 0..times {
                 state.claim(state.claimed + batch);
             }
-            state.due().is_some()
+            state.has_small_batches()
         };
-        assert!(claim(LARGE / 2, 30));
-        assert!(claim(4 * LARGE, 1), "one large batch is no load");
-        assert!(!claim(2 * LARGE, 30));
-        assert!(claim(200, 20));
+        assert!(claim(SMALL / 2, 30));
+        assert!(claim(4 * SMALL, 1), "one large batch is no load");
+        assert!(!claim(2 * SMALL, 30));
+        assert!(claim(200, 30));
     }
 
     #[test]

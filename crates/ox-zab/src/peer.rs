@@ -15,7 +15,7 @@ use ox_proto::{
 };
 
 use crate::context::{Context, Epochs};
-use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
+use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming, Vote};
 use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
 use crate::history::History;
 use crate::leader::Leader;
@@ -65,7 +65,7 @@ pub struct Peer {
     disk_requests: usize,
     /// A state that was sent whole has taken the place of the database, and not that of the disk.
     half_replaced: bool,
-    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    /// Our log could not be cut where a leader wanted it, and has not been synchronized since.
     wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
@@ -486,16 +486,14 @@ impl Peer {
                     self.outputs.push_back(Output::Notify { to, notification });
                 }
                 ElectionOutput::DialAll => self.outputs.push_back(Output::DialPeers),
-                ElectionOutput::Elected { leader, state, .. } => {
-                    self.elected(now, leader, state);
-                }
+                ElectionOutput::Elected { state, vote, .. } => self.elected(now, state, vote),
                 // Only with reconfiguration enabled.
                 ElectionOutput::AdoptConfig(_) => {}
             }
         }
     }
 
-    fn elected(&mut self, now: i64, leader: ServerId, state: PeerState) {
+    fn elected(&mut self, now: i64, state: PeerState, vote: Vote) {
         let early = std::mem::take(&mut self.early);
         self.is_established = false;
         match state {
@@ -514,15 +512,15 @@ impl Peer {
             PeerState::Following | PeerState::Observing => {
                 let observes = state == PeerState::Observing;
                 let what = if observes { "OBSERVING" } else { "FOLLOWING" };
-                tracing::info!(sid = leader.0, "{what}");
-                let choice = observes.then(|| self.masters.next(leader));
+                tracing::info!(sid = vote.leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(vote.leader));
                 let (_, mut cx) = self.parts(now);
                 for link in early.into_keys() {
                     cx.close(link);
                 }
                 let learner = match choice {
-                    Some(choice) => Learner::observe(&mut cx, leader, choice),
-                    None => Learner::follow(&mut cx, leader),
+                    Some(choice) => Learner::observe(&mut cx, vote, choice),
+                    None => Learner::follow(&mut cx, vote),
                 };
                 self.state = State::Learning(Box::new(learner));
             }
@@ -662,10 +660,12 @@ impl Peer {
         match done {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
-                self.wants_state = false;
             }
             DiskDone::EpochAnnounced(_) => {}
-            DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
+            DiskDone::EpochEntered(epoch) => {
+                self.epochs.current = Some(epoch);
+                self.wants_state = false;
+            }
             DiskDone::Truncated { last } => {
                 self.history.truncate(last);
                 self.outputs.push_back(Output::Forget { after: last });
@@ -673,7 +673,6 @@ impl Peer {
             DiskDone::NotTruncated => self.wants_state = true,
             DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
                 self.half_replaced = false;
-                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
                 self.history.restart(last);
             }
         }

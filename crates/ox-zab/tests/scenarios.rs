@@ -6,6 +6,11 @@
 //! steps; a zxid is written epoch:counter, a connection `L1`, a vote as in the election's tests,
 //! and `#` begins a comment. `OX_REWRITE=1` writes what is wanted anew, for a person to read.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the whole file is a test, and its helpers read files that it brings along"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;

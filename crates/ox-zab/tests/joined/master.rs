@@ -35,7 +35,7 @@ fn request(session: i64, cxid: i32, op: OpCode) -> QuorumPacket {
         b"body",
     ];
     QuorumPacket {
-        authinfo: Some(vec![Id::new("ip", "127.0.0.1")]),
+        authinfo: Some([Id::new("ip", "127.0.0.1")].into()),
         ..QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data.concat())
     }
 }
@@ -102,7 +102,10 @@ fn what_an_observer_asks_comes_to_the_leader_as_it_was_asked() {
     world.ask(4, asked.clone());
     world.settle();
     let came = &world.server(3).requests;
-    assert_eq!(*came, [(asked.data.unwrap(), asked.authinfo.unwrap())]);
+    assert_eq!(
+        *came,
+        [(asked.data.unwrap(), asked.authinfo.unwrap().to_vec())]
+    );
     assert_eq!(world.server(4).applied, [zxid(1)]);
 }
 

@@ -464,7 +464,7 @@ impl World {
             Output::Serve { role, epoch } => server.role = Some((role, epoch)),
             Output::Retire => server.role = None,
             Output::Request { link, data, ids } => {
-                server.requests.push((Bytes::clone(&data), ids));
+                server.requests.push((Bytes::clone(&data), ids.to_vec()));
                 self.answer_request(id, link, &data);
             }
             Output::Revalidate { link, data } => {

@@ -114,6 +114,7 @@ enum Fault {
     Stranger,
     Wipe,
     LoseLeader,
+    Compact,
 }
 
 impl Plan {
@@ -128,6 +129,7 @@ impl Plan {
             Fault::Pause,
             Fault::Stranger,
             Fault::LoseLeader,
+            Fault::Compact,
         ];
         let mut faults: Vec<_> = all.into_iter().filter(|_| random.chance(60)).collect();
         if random.chance(10) {
@@ -305,6 +307,11 @@ impl World {
 
     pub(crate) fn events(&self) -> u64 {
         self.done
+    }
+
+    /// How long it took until all was well again, in milliseconds.
+    pub(crate) fn healed_in(&self) -> i64 {
+        self.now - self.plan.quiet_at
     }
 
     fn story(&self) -> String {
@@ -715,7 +722,12 @@ impl World {
             Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
             Output::SendLog { link, after, to } => {
-                let log = &self.servers[place].disk.log;
+                let disk = &self.servers[place].disk;
+                if after < disk.snapshot.zxid {
+                    // It has been purged meanwhile.
+                    return self.reset(link);
+                }
+                let log = &disk.log;
                 let wanted = log
                     .iter()
                     .filter(|entry| after < entry.zxid && entry.zxid <= to);
@@ -971,7 +983,7 @@ impl World {
         let check = match side {
             0 => self
                 .checks
-                .from_learner(place, &server.disk, it.epoch, &packet),
+                .learner_sends(place, &server.disk, it.epoch, &packet),
             _ => {
                 if packet.r#type == PacketType::LeaderInfo {
                     it.epoch = Some(packet.zxid.epoch());
@@ -983,7 +995,7 @@ impl World {
                 };
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .from_leader(place, disk, state, (epoch, serves), end, &packet)
+                    .leader_sends(place, disk, state, (epoch, serves), end, &packet)
             }
         };
         self.check(check);
@@ -1253,6 +1265,7 @@ impl World {
             }
             Fault::Stranger => self.stranger(place),
             Fault::LoseLeader => self.lose_leader(),
+            Fault::Compact => self.compact(place),
         }
     }
 
@@ -1344,6 +1357,18 @@ impl World {
             for to in 0..self.servers.len() {
                 self.schedule(5, Event::Rejoin { from, to });
             }
+        }
+    }
+
+    /// A server takes a snapshot of all that it has applied, and no older one is kept.
+    fn compact(&mut self, place: Place) {
+        let server = &mut self.servers[place];
+        let is_at_rest = server.serves.is_some() && server.disk.queue.is_empty();
+        let (disk, database) = (&mut server.disk, &server.database);
+        if is_at_rest && disk.last() <= database.zxid && disk.holds_all(database) {
+            disk.snapshot = database.clone();
+            disk.log.clear();
+            self.note(|_| format!("{place} takes a snapshot"));
         }
     }
 
