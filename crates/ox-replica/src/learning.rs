@@ -7,6 +7,7 @@
 //! `LearnerSessionTracker.java`; quorum.md 5.7, 5.8 and chapter 10.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ox_jute::{Decoder, Jute};
 use ox_proto::{
@@ -124,7 +125,7 @@ impl Core {
         cxid: i32,
         op: OpCode,
         body: &[u8],
-        ids: Option<&[Id]>,
+        ids: Option<&Arc<[Id]>>,
     ) {
         let mut data = Vec::with_capacity(16 + body.len());
         session.encode(&mut data);
@@ -132,7 +133,7 @@ impl Core {
         op.code().encode(&mut data);
         data.extend_from_slice(body);
         let mut packet = QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data);
-        packet.authinfo = ids.map(<[Id]>::to_vec);
+        packet.authinfo = ids.cloned();
         self.peer.send_to_leader(now.monotonic_ms, packet);
     }
 
@@ -173,7 +174,7 @@ impl Core {
             }
             Work::Request(Request::Sync(_)) => {
                 self.client(client).lane.push_write();
-                let ids = std::sync::Arc::clone(&request.ids);
+                let ids = Arc::clone(&request.ids);
                 self.learning().syncs.push_back((client, request));
                 self.send_request(now, session, xid.0, op, &body, Some(&ids));
             }

@@ -5,6 +5,8 @@
 //! must wait for the disk is held back here until the disk's answer comes in. Source: quorum.md
 //! chapters 3 to 9.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_proto::{Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
 
@@ -262,7 +264,7 @@ pub enum Output {
         /// Session, cxid, opcode, body.
         data: Bytes,
         /// Who the client is.
-        ids: Vec<Id>,
+        ids: Arc<[Id]>,
     },
     /// From a learner: it wants to take up a session.
     Revalidate {

@@ -225,7 +225,7 @@ impl Ensemble {
         op.code().encode(&mut data);
         data.extend_from_slice(body);
         let mut packet = QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data);
-        packet.authinfo = Some(Vec::new());
+        packet.authinfo = Some(Vec::new().into());
         let of_it = self.ends.values().find(|(owner, _)| *owner == from);
         let (_, link) = *of_it.expect("a learner has a connection");
         let (to, _) = self.ends[&link];
