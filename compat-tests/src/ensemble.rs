@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ports::lasting_port;
+use crate::ports::Port;
 use crate::server::{Kind, LOOK, PROBE, Server, Setup};
 use crate::suite::{Skip, say};
 use crate::tree::{self, Node};
@@ -58,6 +58,29 @@ pub enum Mode {
     Observer,
 }
 
+/// The ports of a member, its own whether it runs or not.
+#[derive(Debug)]
+struct Ports {
+    quorum: Port,
+    election: Port,
+    client: Port,
+}
+
+impl Ports {
+    fn claim() -> Self {
+        Self {
+            quorum: Port::claim(),
+            election: Port::claim(),
+            client: Port::claim(),
+        }
+    }
+
+    /// Where clients connect.
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.client.number()))
+    }
+}
+
 /// An ensemble.
 #[derive(Debug)]
 pub struct Ensemble {
@@ -68,7 +91,7 @@ pub struct Ensemble {
 struct Member {
     kind: Kind,
     setup: Setup,
-    address: SocketAddr,
+    ports: Ports,
     server: Option<Server>,
     paused: bool,
     runs: usize,
@@ -122,61 +145,63 @@ impl Plan {
     /// Writes the files of an ensemble of which no member runs yet.
     pub fn lay_out(&self, home: &Path) -> Ensemble {
         let kinds: Vec<Kind> = self.voters.iter().chain(&self.observers).copied().collect();
-        let addresses: Vec<SocketAddr> = kinds
-            .iter()
-            .map(|_| SocketAddr::from(([127, 0, 0, 1], lasting_port())))
-            .collect();
-        let server_lines: Vec<(String, String)> = addresses
+        let ports: Vec<Ports> = kinds.iter().map(|_| Ports::claim()).collect();
+        let server_lines: Vec<(String, String)> = ports
             .iter()
             .enumerate()
-            .map(|(index, address)| self.server_line(index, *address))
+            .map(|(index, ports)| self.server_line(index, ports))
             .collect();
-        let members = kinds.iter().enumerate().map(|(index, kind)| {
-            let folder = home.join(format!("server-{}", index + 1));
-            let mut setup = Setup::new(*kind, &folder);
-            for (key, value) in server_lines.iter().chain(&self.lines) {
-                setup = setup.line(key, value);
-            }
-            for (name, value) in &self.properties {
-                setup = setup.property(name, value);
-            }
-            if self.voters.len() <= index {
-                setup = setup.line("peerType", "observer");
-            }
-            let address = addresses[index];
-            setup = match self.client_ports {
-                ClientPorts::InServerLines => setup.port_in_server_line(address.port()),
-                ClientPorts::InOwnLines => setup
-                    .line("clientPort", &address.port().to_string())
-                    .line("clientPortAddress", "127.0.0.1"),
-            };
-            let data = folder.join("data");
-            fs::create_dir_all(&data).expect("a folder can be made");
-            fs::write(data.join("myid"), format!("{}\n", index + 1)).expect("myid can be written");
-            Member {
-                kind: *kind,
-                setup,
-                address,
-                server: None,
-                paused: false,
-                runs: 0,
-            }
-        });
+        let members = kinds
+            .iter()
+            .zip(ports)
+            .enumerate()
+            .map(|(index, (kind, ports))| {
+                let folder = home.join(format!("server-{}", index + 1));
+                let mut setup = Setup::new(*kind, &folder);
+                for (key, value) in server_lines.iter().chain(&self.lines) {
+                    setup = setup.line(key, value);
+                }
+                for (name, value) in &self.properties {
+                    setup = setup.property(name, value);
+                }
+                if self.voters.len() <= index {
+                    setup = setup.line("peerType", "observer");
+                }
+                let client = ports.client.number();
+                setup = match self.client_ports {
+                    ClientPorts::InServerLines => setup.port_in_server_line(client),
+                    ClientPorts::InOwnLines => setup
+                        .line("clientPort", &client.to_string())
+                        .line("clientPortAddress", "127.0.0.1"),
+                };
+                let data = folder.join("data");
+                fs::create_dir_all(&data).expect("a folder can be made");
+                fs::write(data.join("myid"), format!("{}\n", index + 1))
+                    .expect("myid can be written");
+                Member {
+                    kind: *kind,
+                    setup,
+                    ports,
+                    server: None,
+                    paused: false,
+                    runs: 0,
+                }
+            });
         Ensemble {
             members: members.collect(),
         }
     }
 
-    fn server_line(&self, index: usize, client: SocketAddr) -> (String, String) {
+    fn server_line(&self, index: usize, ports: &Ports) -> (String, String) {
         let role = if index < self.voters.len() {
             "participant"
         } else {
             "observer"
         };
-        let (quorum, election) = (lasting_port(), lasting_port());
+        let (quorum, election) = (ports.quorum.number(), ports.election.number());
         let mut value = format!("127.0.0.1:{quorum}:{election}:{role}");
         if self.client_ports == ClientPorts::InServerLines {
-            write!(value, ";{client}").expect("a String takes all");
+            write!(value, ";{}", ports.address()).expect("a String takes all");
         }
         (format!("server.{}", index + 1), value)
     }
@@ -196,12 +221,15 @@ impl Ensemble {
 
     /// Where clients find a member, whether it runs or not.
     pub fn address(&self, sid: Sid) -> SocketAddr {
-        self.member(sid).address
+        self.member(sid).ports.address()
     }
 
     /// Where clients find the members, in the order of their ids.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|member| member.address).collect()
+        self.members
+            .iter()
+            .map(|member| member.ports.address())
+            .collect()
     }
 
     /// All addresses as clients want them.
@@ -213,6 +241,15 @@ impl Ensemble {
     /// What a member is, or was when it ran last.
     pub fn kind(&self, sid: Sid) -> Kind {
         self.member(sid).kind
+    }
+
+    /// Whether all that two members ask the leader comes by one connection, so that it takes them
+    /// for one: a follower and the observers behind it. Of more than one follower nothing is known.
+    #[track_caller]
+    pub fn share_a_follower(&self, one: Sid, other: Sid) -> bool {
+        let behind = self.member(one).setup.value("observerMasterPort").is_some();
+        let leader = self.leader();
+        behind && one != other && one != leader && other != leader
     }
 
     /// Folder of a member's snapshots and, as dataLogDir is not set, of its log.
@@ -290,10 +327,16 @@ impl Ensemble {
         self.member_mut(sid).paused = false;
     }
 
+    /// What a member answers to a four-letter word; nothing while it does not answer.
+    #[track_caller]
+    pub fn ask(&self, sid: Sid, word: &str) -> String {
+        self.running(sid).ask(word, PROBE).unwrap_or_default()
+    }
+
     /// What a member says it is; none while it does not serve.
     #[track_caller]
     pub fn mode(&self, sid: Sid) -> Option<Mode> {
-        let text = self.running(sid).ask("srvr", PROBE).unwrap_or_default();
+        let text = self.ask(sid, "srvr");
         let mode = text.lines().find_map(|line| line.strip_prefix("Mode: "))?;
         Some(match mode.trim() {
             "leader" => Mode::Leader,

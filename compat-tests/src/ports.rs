@@ -1,34 +1,52 @@
 //! Ports for servers that are stopped and started again.
 //!
-//! Invariant: a port given out here is not one that the system picks for an outgoing connection.
-//! The ports that `bind` gives for 0 are such ones: while a member of an ensemble is down, some
-//! client's socket could take its place, and the member could not come back.
+//! Invariants: a port given out here is not one that the system picks for an outgoing connection,
+//! and no other test gets it while the value that stands for it lives. The ports that `bind` gives
+//! for 0 are of the first sort: while a member of an ensemble is down, some client's socket could
+//! take its place, and the member could not come back.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Where to look: above the ports of well-known services, below those of outgoing connections.
 const LOWEST: u16 = 10_000;
 
-/// Where this process looks next, as an offset.
-static NEXT: AtomicU16 = AtomicU16::new(0);
+/// Tries before the range counts as full.
+const TRIES: usize = 10_000;
 
-/// A port that was free a moment ago, and that no outgoing connection will take.
-#[track_caller]
-pub fn lasting_port() -> u16 {
-    let range = lasting();
-    // Other test processes look here too: each begins elsewhere.
-    let begin = u16::try_from(std::process::id() % 20_000).expect("below 20 000");
-    for _ in range.clone() {
-        let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = range.start + offset % (range.end - range.start);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+/// A TCP port that is ours whether a server listens there or not.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    /// The UDP port of the same number, which no server here uses: other tests see it taken.
+    _claim: UdpSocket,
+}
+
+impl Port {
+    /// Claims a port that is free.
+    #[track_caller]
+    pub fn claim() -> Self {
+        let range = lasting();
+        for _ in 0..TRIES {
+            let number = rand::random_range(range.clone());
+            let address = ("127.0.0.1", number);
+            if let Ok(claim) = UdpSocket::bind(address)
+                && TcpListener::bind(address).is_ok()
+            {
+                return Self {
+                    number,
+                    _claim: claim,
+                };
+            }
         }
+        panic!("no free port in {range:?}");
     }
-    panic!("no free port in {range:?}");
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
 }
 
 /// From `LOWEST` to the first port of outgoing connections; on a system that does not say, to the
@@ -38,4 +56,25 @@ fn lasting() -> Range<u16> {
     let first = text.split_whitespace().next();
     let end: u16 = first.and_then(|text| text.parse().ok()).unwrap_or(32_768);
     LOWEST..end.max(LOWEST + 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_port_is_given_out_again_only_after_its_claim() {
+        let port = Port::claim();
+        let address = ("127.0.0.1", port.number());
+        assert!(
+            TcpListener::bind(address).is_ok(),
+            "it is free for a server"
+        );
+        assert!(
+            UdpSocket::bind(address).is_err(),
+            "and nobody else claims it"
+        );
+        drop(port);
+        assert!(UdpSocket::bind(address).is_ok());
+    }
 }

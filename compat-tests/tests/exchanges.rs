@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use compat_tests::fixtures;
-use compat_tests::ports::lasting_port;
+use compat_tests::ports::Port;
 use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::suite::{self, Skip, say};
 use compat_tests::wire::{Connection, Incoming, PATIENCE, op, password};
@@ -343,7 +343,7 @@ fn server(home: &Path) -> Setup {
 /// The only one of three members that is there; it serves reads.
 struct Lonely {
     server: Server,
-    ports: [u16; 6],
+    ports: [Port; 6],
 }
 
 impl Lonely {
@@ -351,7 +351,7 @@ impl Lonely {
     const CAPTURED: [u16; 6] = [21_021, 21_022, 21_023, 21_024, 21_025, 21_026];
 
     fn start(home: &Path, local_sessions: bool) -> Result<Self, Skip> {
-        let ports = [(); 6].map(|()| lasting_port());
+        let ports = [(); 6].map(|()| Port::claim());
         let mut setup = server(home)
             .line("tickTime", "1000")
             .line("initLimit", "10")
@@ -361,7 +361,7 @@ impl Lonely {
             setup = setup.line("localSessionsEnabled", "true");
         }
         for (id, ports) in (7..).zip(ports.chunks_exact(2)) {
-            let value = format!("127.0.0.1:{}:{}", ports[0], ports[1]);
+            let value = format!("127.0.0.1:{}:{}", ports[0].number(), ports[1].number());
             setup = setup.line(&format!("server.{id}"), &value);
         }
         let data = home.join("data");
@@ -373,10 +373,11 @@ impl Lonely {
 
     /// What was captured, with the ports of this ensemble where it tells of its members.
     fn with_its_ports(&self, captured: &str) -> String {
-        let text = |port: &u16| hex::encode(port.to_string());
+        let text = |port: u16| hex::encode(port.to_string());
         let pairs = Self::CAPTURED.iter().zip(&self.ports);
         pairs.fold(captured.to_owned(), |hex, (theirs, ours)| {
-            hex.replace(&format!("3a{}", text(theirs)), &format!("3a{}", text(ours)))
+            let (theirs, ours) = (text(*theirs), text(ours.number()));
+            hex.replace(&format!("3a{theirs}"), &format!("3a{ours}"))
         })
     }
 }

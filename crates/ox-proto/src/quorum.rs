@@ -5,6 +5,8 @@
 //! (`QuorumPacket`, `LearnerInfo`), `Leader.java`, `FastLeaderElection.java`,
 //! `QuorumCnxManager.java`; quorum.md 2.2, 3.1 and chapter 4.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_jute::{DecodeError, Decoder, Jute};
 
@@ -91,7 +93,7 @@ pub struct QuorumPacket {
     /// Null and empty are different on the wire.
     pub data: Option<Bytes>,
     /// The identities of the client whose request this is; null in every other packet.
-    pub authinfo: Option<Vec<Id>>,
+    pub authinfo: Option<Arc<[Id]>>,
 }
 
 impl QuorumPacket {
@@ -190,7 +192,15 @@ impl Jute for QuorumPacket {
         self.r#type.code().encode(out);
         self.zxid.encode(out);
         self.data.encode(out);
-        self.authinfo.encode(out);
+        match self.authinfo.as_deref() {
+            None => (-1_i32).encode(out),
+            Some(ids) => {
+                i32::try_from(ids.len())
+                    .expect("a client has fewer identities")
+                    .encode(out);
+                ids.iter().for_each(|id| id.encode(out));
+            }
+        }
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
@@ -198,7 +208,7 @@ impl Jute for QuorumPacket {
             r#type: PacketType::from_code(input.int()?),
             zxid: Jute::decode(input)?,
             data: input.buffer()?,
-            authinfo: Jute::decode(input)?,
+            authinfo: input.vector()?.map(Arc::from),
         })
     }
 }
@@ -400,7 +410,7 @@ mod tests {
             QuorumPacket::NO_ZXID,
             Bytes::from_static(&[1, 2]),
         );
-        request.authinfo = Some(vec![Id::new("ip", "127.0.0.1")]);
+        request.authinfo = Some([Id::new("ip", "127.0.0.1")].into());
         check(
             "00000001 ffffffffffffffff 00000002 0102 \
              00000001 000000026970 000000093132372e302e302e31",
@@ -423,10 +433,10 @@ mod tests {
             packet.encode(&mut bytes);
             bytes
         };
-        packet.authinfo = Some(vec![Id::new("", ""); 1025]);
+        packet.authinfo = Some(vec![Id::new("", ""); 1025].into());
         let many = encoded(&packet);
         assert!(QuorumPacket::parse(&many[..20], 1000).is_err());
-        packet.authinfo = Some(vec![Id::new("ip", "0123456789"); 51]);
+        packet.authinfo = Some(vec![Id::new("ip", "0123456789"); 51].into());
         let long = encoded(&packet);
         assert!(QuorumPacket::parse(&long, 1000).is_err());
         assert_eq!(

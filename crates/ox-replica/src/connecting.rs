@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use ox_jute::{Jute, end_frame, start_frame};
-use ox_proto::{ConnectRequest, ConnectResponse, Id, SessionId, Txn, TxnRecord};
+use ox_proto::{ConnectRequest, ConnectResponse, Id, SessionId, Txn, TxnRecord, Zxid};
 use ox_session::{ClientId, first_session_id, password};
 
 use crate::core::{Core, Now, Origin, Stage};
@@ -97,7 +97,18 @@ impl Core {
     fn detach(&mut self, session: SessionId) {
         if let Some(other) = self.attached.remove(&session) {
             tracing::info!(session = %session, "session is taken over by a new connection");
-            self.effects.close(other);
+            self.end(other);
+        }
+    }
+
+    /// Closes a connection behind all that it was sent. Nothing more is answered to it, whatever
+    /// of it is on its way.
+    pub(crate) fn end(&mut self, client: ClientId) {
+        self.effects.close(client);
+        if let Some(session) = self.client(client).session.take()
+            && self.attached.get(&session) == Some(&client)
+        {
+            self.attached.remove(&session);
         }
     }
 
@@ -109,12 +120,13 @@ impl Core {
         self.effects.close(client);
     }
 
-    /// Gives a connection its session.
+    /// Gives a connection its session; `created` is the last zxid applied if it is a new one.
     pub(crate) fn establish(
         &mut self,
         client: ClientId,
         session: SessionId,
         read_only: Option<bool>,
+        created: Option<Zxid>,
     ) {
         // Whoever guesses the id of a session that is only being made has taken it already.
         self.detach(session);
@@ -129,9 +141,10 @@ impl Core {
             password: password(session),
             read_only: self.says_read_only(read_only),
         };
-        self.effects.establish(client, session, timeout_ms, |out| {
-            write_frame(out, &response)
-        });
+        self.effects
+            .establish(client, session, timeout_ms, created, |out| {
+                write_frame(out, &response)
+            });
     }
 
     /// What stands at the end of a connect response: nothing for clients of old.
@@ -150,7 +163,8 @@ impl Core {
         let timeout_ms = self.client(client).timeout_ms;
         if let Some(local) = self.stage.local_mut() {
             local.open(session, timeout_ms, now);
-            self.establish(client, session, read_only);
+            let last = database.tree.last_zxid();
+            self.establish(client, session, read_only, Some(last));
             return;
         }
         let origin = Origin::Connect { client, read_only };
@@ -181,14 +195,14 @@ impl Core {
         if let Some(local) = self.stage.local_mut()
             && local.touch(session, Some(timeout_ms), now)
         {
-            self.establish(client, session, read_only);
+            self.establish(client, session, read_only, None);
             return;
         }
         match &mut self.stage {
             Stage::Idle => {}
             Stage::Leading(leading) => {
                 if leading.take_up(session, timeout_ms, now) {
-                    self.establish(client, session, read_only);
+                    self.establish(client, session, read_only, None);
                 } else {
                     self.refuse(client, session, read_only);
                 }
@@ -213,7 +227,7 @@ impl Core {
             self.release_if_done(client);
         } else if let Txn::CreateSession(txn) = &record.txn {
             self.client(client).timeout_ms = txn.timeout_ms;
-            self.establish(client, session, read_only);
+            self.establish(client, session, read_only, Some(record.header.zxid));
         }
     }
 

@@ -437,18 +437,21 @@ impl Core {
     }
 
     fn touched(&mut self, now: Now, session: SessionId) {
-        if let Some(local) = self.stage.local_mut()
-            && local.touch(session, None, now)
-        {
-            return;
-        }
         match &mut self.stage {
-            Stage::Idle | Stage::ReadOnly(_) => {}
+            Stage::Idle => {}
             Stage::Leading(leading) => {
-                leading.tracker.touch(session, None, now.monotonic_ms);
+                leading.hear(session, now);
+            }
+            Stage::ReadOnly(ReadOnly { local }) => {
+                if let Some(local) = local {
+                    local.touch(session, None, now);
+                }
             }
             Stage::Learning(learning) => {
-                if let Some(client) = self.attached.get(&session)
+                let local = learning.local.as_mut();
+                let is_local = local.is_some_and(|local| local.touch(session, None, now));
+                if !is_local
+                    && let Some(client) = self.attached.get(&session)
                     && let Some(client) = self.clients.get(client)
                 {
                     learning.touch(session, client.timeout_ms);
@@ -457,26 +460,16 @@ impl Core {
         }
     }
 
-    /// Notes that a session was heard from by a request. False if nothing more is answered to it:
-    /// it is over, and its end closes the connection.
-    fn hear(&mut self, now: Now, database: &Database, session: SessionId) -> bool {
-        if let Some(local) = self.stage.local_mut()
-            && local.touch(session, None, now)
-        {
-            return true;
-        }
+    /// Notes that a session was heard from by a request. False if nothing more is answered to it,
+    /// which only a leader knows: it is closing, and its end closes the connection.
+    fn hear(&mut self, now: Now, session: SessionId) -> bool {
         match &mut self.stage {
             Stage::Idle => false,
-            Stage::Leading(leading) => leading.tracker.touch(session, None, now.monotonic_ms),
-            Stage::Learning(learning) => {
-                // Only the leader knows which of the others is over.
-                let may_be_open = learning.local.is_none()
-                    || database.sessions.contains_key(&session)
-                    || learning.is_upgrading(session);
+            Stage::Leading(leading) => leading.hear(session, now),
+            Stage::Learning(_) | Stage::ReadOnly(_) => {
                 self.touched(now, session);
-                may_be_open
+                true
             }
-            Stage::ReadOnly(read_only) => read_only.local.is_none(),
         }
     }
 
@@ -496,7 +489,7 @@ impl Core {
         let paths = requests.iter().filter_map(|request| request.work.path());
         database.tree.warm(paths);
         for request in requests {
-            if !self.hear(now, database, session) {
+            if !self.hear(now, session) {
                 return;
             }
             if request.work.closes_session() && self.is_local(session) {
@@ -556,18 +549,22 @@ impl Core {
                 answers,
                 error,
             }) => {
-                self.client(client).lane.committed();
-                if has_moved(&outcome) {
-                    // The session lives elsewhere by now: this connection knows nothing of it.
-                    self.effects.close(client);
-                } else {
-                    self.effects
-                        .answer(client, answers, |out| match (&record.txn, error) {
-                            (Txn::Error(_), Some(error)) => {
-                                reply::header(out, answers.xid, zxid, error);
-                            }
-                            (txn, _) => reply::outcome(out, answers.xid, zxid, txn, &outcome),
-                        });
+                let state = self.client(client);
+                state.lane.committed();
+                let is_open = state.session.is_some();
+                let has_moved = has_moved(&outcome);
+                if is_open && !has_moved {
+                    let write = |out: &mut Vec<u8>| match (&record.txn, error) {
+                        (Txn::Error(_), Some(error)) => {
+                            reply::header(out, answers.xid, zxid, error);
+                        }
+                        (txn, _) => reply::outcome(out, answers.xid, zxid, txn, &outcome),
+                    };
+                    self.effects.answer(client, answers, write);
+                }
+                // A session that lives elsewhere by now is none of this connection's.
+                if is_open && (has_moved || matches!(record.txn, Txn::CloseSession(_))) {
+                    self.end(client);
                 }
                 self.answer_waiting(database, client);
             }
@@ -576,7 +573,7 @@ impl Core {
         if matches!(record.txn, Txn::CloseSession(_))
             && let Some(client) = self.attached.remove(&session)
         {
-            self.effects.close(client);
+            self.end(client);
         }
         self.after_commit(now, zxid);
     }
@@ -595,8 +592,9 @@ impl Core {
         match &record.txn {
             Txn::CreateSession(txn) => {
                 database.sessions.insert(session, txn.timeout_ms);
+                // Each learner tells the leader of it.
                 if let Stage::Learning(learning) = &mut self.stage {
-                    learning.opened(session, txn.timeout_ms);
+                    learning.touch(session, txn.timeout_ms);
                 }
             }
             Txn::CloseSession(_) => {
@@ -698,7 +696,7 @@ impl Core {
             database.answer_and_watch(reader, request, out);
         });
         if ends_connection(request) {
-            self.effects.close(client);
+            self.end(client);
         }
     }
 

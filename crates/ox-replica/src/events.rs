@@ -43,6 +43,8 @@ pub enum Output<'a> {
         session: SessionId,
         /// The timeout granted, in milliseconds.
         timeout_ms: i32,
+        /// Of a new session: the last transaction that is applied.
+        created: Option<Zxid>,
         /// The connect response, a whole frame.
         frame: &'a [u8],
     },
@@ -104,6 +106,7 @@ enum Step {
         client: ClientId,
         session: SessionId,
         timeout_ms: i32,
+        created: Option<Zxid>,
         frame: Range<usize>,
     },
     Close {
@@ -163,11 +166,13 @@ impl Effects {
                 client,
                 session,
                 timeout_ms,
+                created,
                 frame,
             } => Output::Established {
                 client,
                 session,
                 timeout_ms,
+                created,
                 frame: &self.bytes[frame],
             },
             Step::Close { client } => Output::Close { client },
@@ -219,6 +224,7 @@ impl Effects {
         client: ClientId,
         session: SessionId,
         timeout_ms: i32,
+        created: Option<Zxid>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let frame = self.write(write);
@@ -226,6 +232,7 @@ impl Effects {
             client,
             session,
             timeout_ms,
+            created,
             frame,
         });
     }

@@ -69,6 +69,13 @@ impl Leading {
         self.syncs.len()
     }
 
+    /// A session of one of our own clients was heard from. False if it is over or closing.
+    pub(crate) fn hear(&mut self, session: SessionId, now: Now) -> bool {
+        let local = self.local.as_mut();
+        local.is_some_and(|local| local.touch(session, None, now))
+            || self.tracker.touch(session, None, now.monotonic_ms)
+    }
+
     /// One of our own clients takes a session up. False if it is over.
     pub(crate) fn take_up(&mut self, session: SessionId, timeout_ms: i32, now: Now) -> bool {
         let is_open = self
@@ -123,17 +130,18 @@ struct Forwarded<'a> {
     session: SessionId,
     cxid: i32,
     op: i32,
-    body: &'a [u8],
+    body: Decoder<'a>,
 }
 
 impl<'a> Forwarded<'a> {
-    fn parse(data: &'a [u8]) -> Option<Self> {
-        let mut input = Decoder::new(data);
+    /// What is read from the body shares memory with `data`: both are used up soon.
+    fn parse(data: &'a Bytes, max_length: usize) -> Option<Self> {
+        let mut input = Decoder::sharing(data).with_limit(max_length);
         Some(Self {
             session: SessionId(input.long().ok()?),
             cxid: input.int().ok()?,
             op: input.int().ok()?,
-            body: input.remaining(),
+            body: input,
         })
     }
 }
@@ -370,7 +378,7 @@ impl Core {
         now: Now,
         database: &Database,
         link: LinkId,
-        data: &[u8],
+        data: &Bytes,
         ids: &[Id],
     ) {
         if !matches!(self.stage, Stage::Leading(_)) {
@@ -380,19 +388,17 @@ impl Core {
             session,
             cxid,
             op,
-            body,
-        }) = Forwarded::parse(data)
+            mut body,
+        }) = Forwarded::parse(data, self.settings.max_record)
         else {
             tracing::warn!("ignoring a forwarded request of {} bytes", data.len());
             return;
         };
-        let max_length = self.settings.max_record;
-        let decoder = || Decoder::new(body).with_limit(max_length);
         let op = OpCode::from_code(op);
         match op {
             Some(OpCode::Sync) => self.learner_sync(now, link),
             Some(OpCode::CreateSession) => {
-                let Ok(timeout_ms) = decoder().int() else {
+                let Ok(timeout_ms) = body.int() else {
                     tracing::warn!("ignoring a session without a timeout");
                     return;
                 };
@@ -408,7 +414,7 @@ impl Core {
             Some(OpCode::Check) => {
                 let own = self.settings.server;
                 let allowed = self.leading().check(session, Some(link), own);
-                let check = CheckVersionRequest::decode(&mut decoder());
+                let check = CheckVersionRequest::decode(&mut body);
                 self.propose(now, database, session, cxid, ids, None, |prep, cx| {
                     allowed?;
                     let check = check.map_err(|_| ErrorCode::MarshallingError)?;
@@ -425,7 +431,7 @@ impl Core {
                     Some(_) => leading.check_global(session, Some(link)),
                     None => Ok(()),
                 };
-                let request = op.and_then(|op| Request::decode(op, &mut decoder()));
+                let request = op.and_then(|op| Request::decode(op, &mut body));
                 self.propose(now, database, session, cxid, ids, None, |prep, cx| {
                     allowed?;
                     let cx = Context { ephemerals, ..cx };

@@ -6,7 +6,8 @@
 //! once per ping. Source: `FollowerRequestProcessor.java`, `CommitProcessor.java`,
 //! `LearnerSessionTracker.java`; quorum.md 5.7, 5.8 and chapter 10.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ox_jute::{Decoder, Jute};
 use ox_proto::{
@@ -26,8 +27,6 @@ use crate::settings::Settings;
 pub(crate) struct Learning {
     /// Sessions that the leader does not know.
     pub(crate) local: Option<Local>,
-    /// Sessions that were local, until all servers know them.
-    upgrading: BTreeSet<SessionId>,
     /// Forwarded requests whose transactions have not come back, by session, oldest first.
     forwarded: BTreeMap<SessionId, VecDeque<Forwarded>>,
     /// How many there are.
@@ -60,24 +59,12 @@ impl Learning {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             local: Local::new(settings),
-            upgrading: BTreeSet::new(),
             forwarded: BTreeMap::new(),
             count: 0,
             syncs: VecDeque::new(),
             revalidations: VecDeque::new(),
             touched: BTreeMap::new(),
         }
-    }
-
-    /// Whether a session was local, and is not known to all servers yet.
-    pub(crate) fn is_upgrading(&self, session: SessionId) -> bool {
-        self.upgrading.contains(&session)
-    }
-
-    /// All servers know a session, and each of them tells the leader so.
-    pub(crate) fn opened(&mut self, session: SessionId, timeout_ms: i32) {
-        self.upgrading.remove(&session);
-        self.touch(session, timeout_ms);
     }
 
     /// How much the leader has not answered.
@@ -138,7 +125,7 @@ impl Core {
         cxid: i32,
         op: OpCode,
         body: &[u8],
-        ids: Option<&[Id]>,
+        ids: Option<&Arc<[Id]>>,
     ) {
         let mut data = Vec::with_capacity(16 + body.len());
         session.encode(&mut data);
@@ -146,7 +133,7 @@ impl Core {
         op.code().encode(&mut data);
         data.extend_from_slice(body);
         let mut packet = QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data);
-        packet.authinfo = ids.map(<[Id]>::to_vec);
+        packet.authinfo = ids.cloned();
         self.peer.send_to_leader(now.monotonic_ms, packet);
     }
 
@@ -187,7 +174,7 @@ impl Core {
             }
             Work::Request(Request::Sync(_)) => {
                 self.client(client).lane.push_write();
-                let ids = std::sync::Arc::clone(&request.ids);
+                let ids = Arc::clone(&request.ids);
                 self.learning().syncs.push_back((client, request));
                 self.send_request(now, session, xid.0, op, &body, Some(&ids));
             }
@@ -228,7 +215,6 @@ impl Core {
             Upgrade::Refused if matches!(write, Request::Multi(_)) => None,
             Upgrade::Refused => Some(ErrorCode::EphemeralOnLocalSession),
             Upgrade::First(timeout_ms) => {
-                self.learning().upgrading.insert(session);
                 self.forward_create_session(now, session, timeout_ms, Origin::Upgrade);
                 None
             }
@@ -304,7 +290,7 @@ impl Core {
         if state.gone {
             self.release_if_done(client);
         } else if is_valid {
-            self.establish(client, session, read_only);
+            self.establish(client, session, read_only, None);
         } else {
             self.refuse(client, session, read_only);
         }

@@ -144,7 +144,7 @@ impl Core {
         for session in local.expire(now) {
             tracing::info!("Expiring local session {session}");
             if let Some(client) = self.attached.remove(&session) {
-                self.effects.close(client);
+                self.end(client);
             }
         }
     }

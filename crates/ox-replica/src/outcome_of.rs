@@ -11,6 +11,8 @@ use ox_proto::{Create, MultiOp, Request, Txn};
 /// False if `txn` certainly came of another request. A failure may have come of any.
 pub(crate) fn may_be_outcome_of(txn: &Txn, request: &Request) -> bool {
     match (request, txn) {
+        // This one does not fail.
+        (Request::CloseSession, txn) => matches!(txn, Txn::CloseSession(_)),
         (_, Txn::Error(_)) => true,
         (Request::Create(create), txn) => is_created_by(txn, create),
         (Request::Delete(request), Txn::Delete(txn)) => request.path == txn.path,
@@ -25,8 +27,7 @@ pub(crate) fn may_be_outcome_of(txn: &Txn, request: &Request) -> bool {
                     .zip(&multi.txns)
                     .all(|(op, txn)| may_be_outcome_of_op(txn, op))
         }
-        (Request::Reconfig(_), Txn::Reconfig(_))
-        | (Request::CloseSession, Txn::CloseSession(_)) => true,
+        (Request::Reconfig(_), Txn::Reconfig(_)) => true,
         _ => false,
     }
 }

@@ -69,7 +69,7 @@ impl Core {
         match self.stage.local() {
             Some(_) => self.refuse(client, session, read_only),
             // Java cannot tell it from one that it has not heard of yet, and lets it read.
-            None => self.establish(client, session, read_only),
+            None => self.establish(client, session, read_only, None),
         }
     }
 }

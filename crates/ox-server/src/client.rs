@@ -33,6 +33,8 @@ pub(crate) struct Client {
     wake: Notify,
     /// Requests that the core has and that are not answered yet.
     in_core: AtomicUsize,
+    /// When it asked for a session, in the clock's microseconds.
+    asked: AtomicI64,
     session: AtomicI64,
     timeout_ms: AtomicI32,
     read_paused: AtomicBool,
@@ -56,10 +58,21 @@ impl Client {
             queue: Mutex::default(),
             wake: Notify::new(),
             in_core: AtomicUsize::new(0),
+            asked: AtomicI64::new(0),
             session: AtomicI64::new(SessionId::NONE.0),
             timeout_ms: AtomicI32::new(0),
             read_paused: AtomicBool::new(false),
         }
+    }
+
+    /// The client asks for a session.
+    pub(crate) fn asks(&self, now: i64) {
+        self.asked.store(now, Ordering::Relaxed);
+    }
+
+    /// When that was.
+    pub(crate) fn asked(&self) -> i64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// The session, once there is one.

@@ -172,6 +172,7 @@ impl Connection {
         };
         self.shared.metrics.connection_request_count.add(1);
         self.client.stats(|stats| stats.received(1));
+        self.client.asks(self.shared.clock.micros());
         let (client, ids) = (Arc::clone(&self.client), Arc::clone(&self.ids));
         self.tell(Message::Connect {
             client,

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ox_proto::{ConnectRequest, Id, PeerState, Zxid};
+use ox_proto::{ConnectRequest, Id, OpCode, PeerState, Zxid};
 use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output, TrackedSessions};
 use ox_session::ClientId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -75,7 +75,7 @@ impl CoreTask {
         member: Option<Member>,
     ) -> Self {
         let (clients, to_wake) = (Vec::new(), Vec::new());
-        Self {
+        let mut task = Self {
             shared,
             core,
             log,
@@ -85,7 +85,11 @@ impl CoreTask {
             batch: Batch::default(),
             room: None,
             room_in_log: VecDeque::new(),
-        }
+        };
+        // Before anybody can ask, a server that is alone serves.
+        task.perform();
+        task.tell_standing();
+        task
     }
 
     /// Runs until every connection has ended and, on a server that is alone, all that they asked
@@ -99,8 +103,6 @@ impl CoreTask {
         let mut turn = Vec::with_capacity(TURN);
         let mut alarm = pin!(sleep_until(Instant::now().into()));
         let mut open = true;
-        self.perform();
-        self.tell_standing();
         while open || self.has_to_finish() {
             let due = self.shared.clock.at(self.core.poll_timeout()).into();
             if alarm.deadline() != due {
@@ -289,6 +291,7 @@ impl CoreTask {
                     client: id,
                     session,
                     timeout_ms,
+                    created,
                     frame,
                 } => {
                     if let Some(client) = &self.clients[slot(id)] {
@@ -296,6 +299,9 @@ impl CoreTask {
                         client.write(|out, stats| {
                             out.extend_from_slice(frame);
                             stats.sent(1);
+                            if let Some(zxid) = created {
+                                stats.answered(first_answer(client, zxid, now));
+                            }
                         });
                         client.establish(session, timeout_ms);
                         wake_later(&mut self.to_wake, id);
@@ -411,6 +417,17 @@ fn note_election(shared: &Shared, standing: &mut Standing, state: PeerState) {
 fn wake_later(to_wake: &mut Vec<ClientId>, client: ClientId) {
     if to_wake.last() != Some(&client) {
         to_wake.push(client);
+    }
+}
+
+/// A new session is the answer to the first request of its connection.
+fn first_answer(client: &Client, zxid: Zxid, now: i64) -> Answered {
+    Answered {
+        op: OpCode::CreateSession,
+        cxid: 0,
+        zxid,
+        at_ms: millis(now),
+        latency_ms: millis(now - client.asked()),
     }
 }
 

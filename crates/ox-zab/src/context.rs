@@ -36,7 +36,7 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a ZabSettings,
     pub(crate) config: &'a Arc<EnsembleConfig>,
     pub(crate) epochs: Epochs,
-    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    /// Our log could not be cut where a leader wanted it.
     pub(crate) wants_state: bool,
     pub(crate) history: &'a mut History,
     pub(crate) outputs: &'a mut VecDeque<Output>,

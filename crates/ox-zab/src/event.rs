@@ -5,6 +5,8 @@
 //! must wait for the disk is held back here until the disk's answer comes in. Source: quorum.md
 //! chapters 3 to 9.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ox_proto::{Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
 
@@ -189,7 +191,8 @@ pub enum Output {
         packet: QuorumPacket,
     },
     /// Send the log entries behind `after` up to `to` from the disk, each as a proposal and its
-    /// commit.
+    /// commit. If they are not all there any more, end the connection: a learner does not notice
+    /// what is missing before another epoch.
     SendLog {
         /// By this connection.
         link: LinkId,
@@ -198,7 +201,8 @@ pub enum Output {
         /// The last to be sent.
         to: Zxid,
     },
-    /// Send the whole state, without any packet around it.
+    /// Send the whole state, without any packet around it. It may be taken later than what goes
+    /// before it, but not after a [`Output::Close`]: then it is no leader's any more.
     SendState {
         /// By this connection.
         link: LinkId,
@@ -210,7 +214,7 @@ pub enum Output {
         /// Milliseconds.
         after_ms: i64,
     },
-    /// End a connection once everything queued has left.
+    /// End a connection once everything queued has left, or at once if a state is among that.
     Close {
         /// The connection.
         link: LinkId,
@@ -262,7 +266,7 @@ pub enum Output {
         /// Session, cxid, opcode, body.
         data: Bytes,
         /// Who the client is.
-        ids: Vec<Id>,
+        ids: Arc<[Id]>,
     },
     /// From a learner: it wants to take up a session.
     Revalidate {

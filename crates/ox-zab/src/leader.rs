@@ -176,6 +176,12 @@ impl Leader {
         }
     }
 
+    /// Makes as if everything up to `last` had been proposed and committed.
+    #[cfg(test)]
+    pub(crate) fn go_on_behind(&mut self, last: Zxid) {
+        self.broadcast = Broadcast::new(self.own, self.quorums.clone(), last);
+    }
+
     pub(crate) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
     }
@@ -303,6 +309,7 @@ impl Leader {
         let Some(EpochAck { current, last }) = EpochAck::read(packet) else {
             return self.drop_link(cx, link, "it has not acknowledged the epoch");
         };
+        self.handlers.drop_earlier_links(cx, link);
         if self.stage != Stage::EpochAcks {
             return self.synchronize(cx, link, last);
         }

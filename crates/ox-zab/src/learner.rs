@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
 
 use crate::context::{Context, Epochs};
+use crate::election::Vote;
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
 use crate::master_choice::Choice;
 use crate::observer_master::ObserverMaster;
@@ -84,6 +85,8 @@ struct Proposed {
 #[derive(Debug)]
 pub(crate) struct Learner {
     leader: ServerId,
+    /// Where the leader's log ended when it was elected.
+    leader_last: Zxid,
     /// The follower that stands in the leader's place for this observer.
     master: Option<ServerId>,
     observes: bool,
@@ -119,23 +122,24 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    /// Begins to follow `leader`.
-    pub(crate) fn follow(cx: &mut Context<'_>, leader: ServerId) -> Self {
+    /// Begins to follow the leader of `vote`.
+    pub(crate) fn follow(cx: &mut Context<'_>, vote: Vote) -> Self {
         let choice = Choice {
             master: None,
             delay_ms: 0,
         };
-        Self::new(cx, leader, false, choice)
+        Self::new(cx, vote, false, choice)
     }
 
-    /// Begins to observe `leader`, by the way that was chosen.
-    pub(crate) fn observe(cx: &mut Context<'_>, leader: ServerId, choice: Choice) -> Self {
-        Self::new(cx, leader, true, choice)
+    /// Begins to observe the leader of `vote`, by the way that was chosen.
+    pub(crate) fn observe(cx: &mut Context<'_>, vote: Vote, choice: Choice) -> Self {
+        Self::new(cx, vote, true, choice)
     }
 
-    fn new(cx: &mut Context<'_>, leader: ServerId, observes: bool, choice: Choice) -> Self {
+    fn new(cx: &mut Context<'_>, vote: Vote, observes: bool, choice: Choice) -> Self {
         let mut learner = Self {
-            leader,
+            leader: vote.leader,
+            leader_last: vote.zxid,
             master: choice.master,
             observes,
             dial_at: cx.now.saturating_add(choice.delay_ms),
@@ -386,11 +390,18 @@ impl Learner {
         self.phase = Phase::AwaitsSync;
         let current = i32::try_from(current).unwrap_or(-1);
         let data = Bytes::copy_from_slice(&current.to_be_bytes());
-        // Only what is on the disk is spoken of: elections wait for it too. Whoever holds nothing
-        // that counts is sent the whole state; an answer that counts always tells the truth.
-        let last = match cx.epochs.current.is_none() || cx.wants_state && current == -1 {
-            true => Zxid(-1),
-            false => cx.history.last(),
+        // Only what is on the disk is spoken of: elections wait for it too.
+        let last = cx.history.last();
+        let last = match cx.epochs.current {
+            None => Zxid(-1),
+            // It would want our log cut where that cannot be done. Whoever says that it has begun
+            // a later epoch is sent the whole state. In the comparison of histories that precedes
+            // it, this is no more than our own last zxid is: above this leader's in the same
+            // current epoch, and else without weight.
+            Some(_) if cx.wants_state && self.leader_last < last => {
+                Zxid::new(self.epoch.saturating_add(1), 0)
+            }
+            Some(_) => last,
         };
         self.send(
             cx,

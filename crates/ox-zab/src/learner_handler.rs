@@ -93,16 +93,6 @@ impl Handler {
         self.held_bytes
     }
 
-    /// Lets the learner serve clients, and takes out what was kept until then. What it can be
-    /// expected to say and to acknowledge, it can from now on.
-    fn release(&mut self, now: i64) -> Vec<QuorumPacket> {
-        self.state = HandlerState::Serving;
-        self.heard = now;
-        self.unacknowledged_since = self.unacknowledged_since.map(|_| now);
-        self.held_bytes = 0;
-        std::mem::take(&mut self.held)
-    }
-
     pub(crate) fn proposed(&mut self, zxid: Zxid, now: i64) {
         self.sent = zxid;
         self.unacknowledged_since.get_or_insert(now);
@@ -116,6 +106,31 @@ impl Handler {
     pub(crate) fn is_behind(&self, limit: i64) -> bool {
         self.state == HandlerState::Serving
             && self.unacknowledged_since.is_some_and(|since| since < limit)
+    }
+
+    /// Lets the learner serve clients, and takes out what was kept until then. What it can be
+    /// expected to say and to acknowledge, it can from now on.
+    fn release(&mut self, now: i64) -> Vec<QuorumPacket> {
+        self.state = HandlerState::Serving;
+        self.heard = now;
+        self.unacknowledged_since = self.unacknowledged_since.map(|_| now);
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
+    /// True once it has accepted the new epoch.
+    fn has_acked_epoch(&self) -> bool {
+        match self.state {
+            HandlerState::Connected | HandlerState::AwaitsEpoch | HandlerState::AwaitsEpochAck => {
+                false
+            }
+            HandlerState::AwaitsElection { .. }
+            | HandlerState::AwaitsHistory { .. }
+            | HandlerState::Searching { .. }
+            | HandlerState::AwaitsAck
+            | HandlerState::AwaitsService
+            | HandlerState::Serving => true,
+        }
     }
 
     /// True once everything up to NEWLEADER is on its way.
@@ -235,18 +250,11 @@ impl Handlers {
         self.closed(cx, link);
     }
 
-    /// Ends the other connections of a server that is being synchronized. What is still on its way
-    /// by them may acknowledge records that it is now told to cut.
-    pub(crate) fn drop_earlier_links(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: LinkId,
-        server: ServerId,
-    ) {
-        let introduced = |handler: &Handler| {
-            handler.server == server && handler.state != HandlerState::Connected
-        };
-        for other in self.links(introduced) {
+    /// Ends the other connections of a server that is about to be synchronized. What is still on its
+    /// way by them may acknowledge records that it will be told to cut.
+    pub(crate) fn drop_earlier_links(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        let server = self.known(link).server;
+        for other in self.links(|handler| handler.server == server && handler.has_acked_epoch()) {
             if other != link {
                 self.drop_link(cx, other, "it has connected again");
             }

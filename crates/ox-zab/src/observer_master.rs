@@ -132,6 +132,7 @@ impl ObserverMaster {
                 .handlers
                 .drop_link(cx, link, "it has not acknowledged the epoch");
         };
+        self.handlers.drop_earlier_links(cx, link);
         self.handlers.known(link).state = HandlerState::AwaitsHistory { last };
         self.synchronize_if_ready(cx, link);
     }

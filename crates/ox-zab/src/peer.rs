@@ -15,7 +15,7 @@ use ox_proto::{
 };
 
 use crate::context::{Context, Epochs};
-use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming};
+use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming, Vote};
 use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
 use crate::history::History;
 use crate::leader::Leader;
@@ -26,6 +26,11 @@ use crate::settings::ZabSettings;
 /// Connections that may wait until it is known whether we lead, and packets of each.
 const MAX_EARLY: usize = 32;
 const MAX_EARLY_PACKETS: usize = 4;
+
+/// How long a server waits before it elects again when it has left leaders without serving under
+/// them: not after the first, then longer each time. Some leaders refuse a server as often as it
+/// asks, until another election.
+const RETRIES_MS: [i64; 6] = [0, 0, 100, 200, 400, 800];
 
 /// What a member starts with.
 #[derive(Clone, Debug)]
@@ -52,18 +57,20 @@ pub struct Peer {
     state: State,
     /// The election knows that the epoch of this role has begun.
     is_established: bool,
+    /// Leaders in a row that were left without having served under them.
+    failures: usize,
+    /// When the next election may begin, in monotonic milliseconds.
+    look_at: i64,
     /// Requests that the disk has not answered.
     disk_requests: usize,
     /// A state that was sent whole has taken the place of the database, and not that of the disk.
     half_replaced: bool,
-    /// Our log could not be cut where the leader of the accepted epoch wanted it.
+    /// Our log could not be cut where a leader wanted it, and has not been synchronized since.
     wants_state: bool,
     /// Connections to our quorum port from before we knew whether we lead, with what they said.
     early: BTreeMap<LinkId, Vec<QuorumPacket>>,
     /// Whom it connects to as an observer.
     masters: MasterChoice,
-    /// Before this time it does not elect, as an observer that has lost its leader.
-    look_at: Option<i64>,
     outputs: VecDeque<Output>,
 }
 
@@ -106,12 +113,13 @@ impl Peer {
             election,
             state: State::Waiting,
             is_established: false,
+            failures: 0,
+            look_at: i64::MIN,
             disk_requests: 0,
             half_replaced: false,
             wants_state: false,
             early: BTreeMap::new(),
             masters,
-            look_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -194,7 +202,8 @@ impl Peer {
     pub fn poll_timeout(&self) -> i64 {
         match &self.state {
             State::Alone(_) => i64::MAX,
-            State::Waiting => self.look_at.unwrap_or(i64::MAX),
+            State::Waiting if self.is_quiet() => self.look_at,
+            State::Waiting => i64::MAX,
             State::Learning(learner) => learner.poll_timeout(),
             State::Looking => self.election.poll_timeout().unwrap_or(i64::MAX),
             State::Leading(leader) => leader.poll_timeout(),
@@ -394,11 +403,14 @@ impl Peer {
             }
             State::Alone(_) | State::Waiting | State::Looking => (false, false),
         };
+        let has_failed = matches!(state, State::Learning(_)) && !served;
+        self.failures = if has_failed { self.failures + 1 } else { 0 };
+        let mut wait = RETRIES_MS[self.failures.min(RETRIES_MS.len() - 1)];
         if observed {
             // When a leader ends, its observers should not all ask at once who is next.
-            let pause_ms = self.masters.election_delay_ms();
-            self.look_at = (pause_ms > 0).then(|| now.saturating_add(pause_ms));
+            wait += self.masters.election_delay_ms();
         }
+        self.look_at = now.saturating_add(wait);
         if served {
             self.outputs.push_back(Output::Retire);
         }
@@ -441,11 +453,15 @@ impl Peer {
         }
     }
 
-    fn look_if_ready(&mut self, now: i64) {
-        let is_quiet = self.disk_requests == 0
+    /// Whether the disk has done all that it was asked for, and the database holds the same.
+    fn is_quiet(&self) -> bool {
+        self.disk_requests == 0
             && !self.half_replaced
-            && self.history.flushed() == self.history.last();
-        if matches!(self.state, State::Waiting) && is_quiet && self.look_at.is_none() {
+            && self.history.flushed() == self.history.last()
+    }
+
+    fn look_if_ready(&mut self, now: i64) {
+        if matches!(self.state, State::Waiting) && self.is_quiet() && self.look_at <= now {
             tracing::info!(
                 zxid = %self.history.last(),
                 epoch = ?self.epochs.current,
@@ -470,16 +486,14 @@ impl Peer {
                     self.outputs.push_back(Output::Notify { to, notification });
                 }
                 ElectionOutput::DialAll => self.outputs.push_back(Output::DialPeers),
-                ElectionOutput::Elected { leader, state, .. } => {
-                    self.elected(now, leader, state);
-                }
+                ElectionOutput::Elected { state, vote, .. } => self.elected(now, state, vote),
                 // Only with reconfiguration enabled.
                 ElectionOutput::AdoptConfig(_) => {}
             }
         }
     }
 
-    fn elected(&mut self, now: i64, leader: ServerId, state: PeerState) {
+    fn elected(&mut self, now: i64, state: PeerState, vote: Vote) {
         let early = std::mem::take(&mut self.early);
         self.is_established = false;
         match state {
@@ -498,15 +512,15 @@ impl Peer {
             PeerState::Following | PeerState::Observing => {
                 let observes = state == PeerState::Observing;
                 let what = if observes { "OBSERVING" } else { "FOLLOWING" };
-                tracing::info!(sid = leader.0, "{what}");
-                let choice = observes.then(|| self.masters.next(leader));
+                tracing::info!(sid = vote.leader.0, "{what}");
+                let choice = observes.then(|| self.masters.next(vote.leader));
                 let (_, mut cx) = self.parts(now);
                 for link in early.into_keys() {
                     cx.close(link);
                 }
                 let learner = match choice {
-                    Some(choice) => Learner::observe(&mut cx, leader, choice),
-                    None => Learner::follow(&mut cx, leader),
+                    Some(choice) => Learner::observe(&mut cx, vote, choice),
+                    None => Learner::follow(&mut cx, vote),
                 };
                 self.state = State::Learning(Box::new(learner));
             }
@@ -646,10 +660,12 @@ impl Peer {
         match done {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
-                self.wants_state = false;
             }
             DiskDone::EpochAnnounced(_) => {}
-            DiskDone::EpochEntered(epoch) => self.epochs.current = Some(epoch),
+            DiskDone::EpochEntered(epoch) => {
+                self.epochs.current = Some(epoch);
+                self.wants_state = false;
+            }
             DiskDone::Truncated { last } => {
                 self.history.truncate(last);
                 self.outputs.push_back(Output::Forget { after: last });
@@ -657,7 +673,6 @@ impl Peer {
             DiskDone::NotTruncated => self.wants_state = true,
             DiskDone::Installed { last } | DiskDone::Reloaded { last } => {
                 self.half_replaced = false;
-                self.wants_state &= matches!(done, DiskDone::Reloaded { .. });
                 self.history.restart(last);
             }
         }
@@ -691,11 +706,100 @@ impl Peer {
                 learner.timeout(cx);
                 Ok(())
             }),
-            State::Waiting => {
-                self.look_at = self.look_at.filter(|&at| now < at);
-                self.look_if_ready(now);
-            }
+            State::Waiting => self.look_if_ready(now),
             State::Alone(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{LeaderSettings, ObserverSettings};
+    use crate::testing::voters;
+
+    /// The only voter of its ensemble, with a disk that takes no time.
+    struct OnlyVoter {
+        peer: Peer,
+        seen: Vec<Output>,
+    }
+
+    impl OnlyVoter {
+        fn start() -> Self {
+            let settings = ZabSettings {
+                own: ServerId(1),
+                tick_ms: 1000,
+                init_limit: 10,
+                sync_limit: 5,
+                force_snapshot_sync: false,
+                leader: LeaderSettings::default(),
+                observers: ObserverSettings::default(),
+                max_record: 1000,
+            };
+            let membership = Membership {
+                role: MemberRole::Participant,
+                config: Arc::new(voters(1)),
+                epochs: Epochs {
+                    accepted: 0,
+                    current: Some(0),
+                },
+                timing: ElectionTiming::default(),
+            };
+            let peer = Peer::member(settings, membership, History::new(Zxid::ZERO, 10));
+            let mut only = Self {
+                peer,
+                seen: Vec::new(),
+            };
+            only.peer.start(0);
+            only.perform();
+            only
+        }
+
+        fn perform(&mut self) {
+            while let Some(output) = self.peer.poll_output() {
+                let done = match output {
+                    Output::Disk(DiskRequest::AcceptEpoch(epoch)) => DiskDone::EpochAccepted(epoch),
+                    Output::Disk(DiskRequest::EnterEpoch(epoch)) => DiskDone::EpochEntered(epoch),
+                    output => {
+                        self.seen.push(output);
+                        continue;
+                    }
+                };
+                self.peer.handle(0, Input::Done(done));
+            }
+        }
+
+        fn propose(&mut self) -> Zxid {
+            let zxid = self.peer.next_zxid().unwrap();
+            self.peer.propose(0, zxid, Bytes::from_static(b"txn"));
+            self.peer.handle(0, Input::Flushed(zxid));
+            self.perform();
+            assert_eq!(self.seen.pop(), Some(Output::Commit(zxid)));
+            zxid
+        }
+    }
+
+    /// ZOOKEEPER-1277: the counter ran over into the epoch.
+    #[test]
+    fn zk1277_a_spent_counter_makes_a_new_epoch() {
+        let mut only = OnlyVoter::start();
+        assert_eq!(only.propose(), Zxid::new(1, 1));
+        let nearly = Zxid::new(1, 0xffff_fffd);
+        only.peer.history.restart(nearly);
+        let State::Leading(leader) = &mut only.peer.state else {
+            panic!("it leads");
+        };
+        leader.go_on_behind(nearly);
+        assert_eq!(only.propose(), Zxid::new(1, 0xffff_fffe));
+        assert_eq!(only.peer.next_zxid(), None);
+        only.seen.clear();
+        only.peer.roll_over(0);
+        only.perform();
+        let serve = Output::Serve {
+            role: crate::Role::Leading,
+            epoch: 2,
+        };
+        assert_eq!(only.seen, [Output::Retire, serve]);
+        assert_eq!(only.propose(), Zxid::new(2, 1));
     }
 }

@@ -97,7 +97,6 @@ impl Handlers {
         }
         let newest = cx.history.committed();
         let server = self.known(link).server;
-        self.drop_earlier_links(cx, link, server);
         let position = match plan {
             Plan::Diff { from } => {
                 // All that it names is committed, so this is where its part of the history ends.

@@ -6,6 +6,11 @@
 //! steps; a zxid is written epoch:counter, a connection `L1`, a vote as in the election's tests,
 //! and `#` begins a comment. `OX_REWRITE=1` writes what is wanted anew, for a person to read.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the whole file is a test, and its helpers read files that it brings along"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -35,6 +40,7 @@ scenarios! {
     a_learner_is_not_late_for_what_it_could_not_do,
     a_learner_leaves_a_leader_that_breaks_the_rules,
     a_log_that_cannot_be_cut_is_replaced,
+    a_server_that_connects_twice_is_synchronized_once,
     a_state_that_comes_too_late_ends_any_role,
     a_tail_of_an_older_epoch_is_cut,
     a_tail_of_this_leader_is_kept,

@@ -28,6 +28,8 @@ pub(crate) struct Ensemble {
     /// Whose each end of a link is, and the other end.
     ends: BTreeMap<LinkId, (Sid, LinkId)>,
     next_link: u64,
+    /// How long an end bears silence, and when something came last, in milliseconds.
+    patience: BTreeMap<LinkId, (i64, i64)>,
     disks: Vec<VecDeque<Task>>,
     said: Vec<String>,
 }
@@ -111,6 +113,7 @@ impl Ensemble {
             deaf: BTreeSet::new(),
             ends: BTreeMap::new(),
             next_link: 0,
+            patience: BTreeMap::new(),
             disks: std::iter::repeat_with(VecDeque::new).take(count).collect(),
             said: Vec::new(),
         };
@@ -222,7 +225,7 @@ impl Ensemble {
         op.code().encode(&mut data);
         data.extend_from_slice(body);
         let mut packet = QuorumPacket::with_data(PacketType::Request, QuorumPacket::NO_ZXID, data);
-        packet.authinfo = Some(Vec::new());
+        packet.authinfo = Some(Vec::new().into());
         let of_it = self.ends.values().find(|(owner, _)| *owner == from);
         let (_, link) = *of_it.expect("a learner has a connection");
         let (to, _) = self.ends[&link];
@@ -237,10 +240,9 @@ impl Ensemble {
             return;
         }
         let own = self.ends.iter().filter(|(_, (owner, _))| *owner == sid);
-        let cut: Vec<_> = own.map(|(end, (_, other))| (*end, *other)).collect();
-        for (end, other) in cut {
-            self.close(end);
-            self.close(other);
+        let cut: Vec<_> = own.map(|(end, _)| *end).collect();
+        for end in cut {
+            self.cut(end);
         }
         let server = ServerId(i64::try_from(sid).expect("small"));
         for other in (1..=self.members.len()).filter(|other| *other != sid) {
@@ -256,6 +258,10 @@ impl Ensemble {
         loop {
             let due = (1..=self.members.len()).map(|sid| (self.due(sid), sid));
             let (at, sid) = due.min().expect("a member");
+            let ends = self.patience.iter();
+            let ends = ends.map(|(end, (patience, heard))| (heard.saturating_add(*patience), *end));
+            let silent = ends.min().filter(|(silent_at, _)| *silent_at < at);
+            let at = silent.map_or(at, |(silent_at, _)| silent_at);
             let now = self.members[0].now();
             let by = at.clamp(now, end) - now;
             for member in &mut self.members {
@@ -264,7 +270,12 @@ impl Ensemble {
             if at > end {
                 return;
             }
-            self.do_on(sid, |s| s.handle(Input::Timeout { delivered: true }));
+            if let Some((_, end)) = silent {
+                self.cut(end);
+                self.settle();
+            } else {
+                self.do_on(sid, |s| s.handle(Input::Timeout { delivered: true }));
+            }
         }
     }
 
@@ -295,15 +306,31 @@ impl Ensemble {
         };
         let input = match task {
             Task::Append(zxid) => Input::Flushed(zxid),
-            Task::Request(request) => Input::Peer(ox_zab::Input::Done(match request {
-                DiskRequest::AcceptEpoch(epoch) => DiskDone::EpochAccepted(epoch),
-                DiskRequest::AnnounceEpoch(epoch) => DiskDone::EpochAnnounced(epoch),
-                DiskRequest::EnterEpoch(epoch) => DiskDone::EpochEntered(epoch),
-                other => panic!("these disks do not {other:?}"),
-            })),
+            Task::Request(request) => self.request(sid, request),
         };
         self.on(sid, |s| s.handle(input));
         true
+    }
+
+    fn request(&mut self, sid: Sid, request: DiskRequest) -> Input {
+        let done = match request {
+            DiskRequest::AcceptEpoch(epoch) => DiskDone::EpochAccepted(epoch),
+            DiskRequest::AnnounceEpoch(epoch) => DiskDone::EpochAnnounced(epoch),
+            DiskRequest::EnterEpoch(epoch) => DiskDone::EpochEntered(epoch),
+            DiskRequest::Truncate { to, reload } => {
+                let state = Box::new(self.members[sid - 1].cut_log(to));
+                let last = state.tree.last_zxid();
+                let done = DiskDone::Truncated { last };
+                if reload {
+                    return Input::Reloaded { done, state };
+                }
+                done
+            }
+            DiskRequest::Install | DiskRequest::Reload => {
+                panic!("no learner here lacks so much")
+            }
+        };
+        Input::Peer(ox_zab::Input::Done(done))
     }
 
     /// Hears what a member has said, and passes on what it wants.
@@ -346,16 +373,27 @@ impl Ensemble {
                 if let Some(&(_, link)) = self.ends.get(&link)
                     && let Some(&(to, _)) = self.ends.get(&link)
                 {
+                    let now = self.members[0].now();
+                    if let Some((_, heard)) = self.patience.get_mut(&link) {
+                        *heard = now;
+                    }
                     self.send(to, ox_zab::Input::Received { link, packet });
                 }
             }
             Output::Close { link } => {
+                self.patience.remove(&link);
                 if let Some((_, other)) = self.ends.remove(&link) {
                     self.close(other);
                 }
             }
             Output::Disk(request) => self.disks[from - 1].push_back(Task::Request(request)),
-            Output::DialPeers | Output::ReadTimeout { .. } => {}
+            Output::ReadTimeout { link, after_ms } => {
+                if self.ends.contains_key(&link) {
+                    self.patience
+                        .insert(link, (after_ms, self.members[0].now()));
+                }
+            }
+            Output::DialPeers => {}
             other => panic!("these members do not {other:?}"),
         }
     }
@@ -369,8 +407,18 @@ impl Ensemble {
         (ours, theirs)
     }
 
+    /// Ends a connection for both.
+    fn cut(&mut self, end: LinkId) {
+        let other = self.ends.get(&end).map(|(_, other)| *other);
+        self.close(end);
+        if let Some(other) = other {
+            self.close(other);
+        }
+    }
+
     /// Tells the member at this end that the connection has ended, unless it knows.
     fn close(&mut self, link: LinkId) {
+        self.patience.remove(&link);
         if let Some((owner, _)) = self.ends.remove(&link) {
             self.send(owner, ox_zab::Input::Closed { link });
         }

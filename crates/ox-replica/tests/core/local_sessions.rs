@@ -209,6 +209,22 @@ fn a_session_that_is_being_upgraded_is_heard_and_not_expired() {
     e.expect(&[]);
 }
 
+/// The leader knows it, and the server that it moves to does not yet.
+#[test]
+fn a_session_that_moves_before_its_upgrade_has_come_is_served() {
+    let mut e = ensemble(LocalSessions::Upgrading);
+    e.connect(3, 1);
+    e.set_disk(2, false);
+    e.do_on(3, |s| s.send(1, &[ephemeral("/e")]));
+    let session = e.member(3).sessions[1];
+    e.do_on(2, |s| s.reattach(2, session));
+    e.do_on(2, |s| s.send(2, &[create("/a"), data("/e", false)]));
+    assert!(!is_known_to(&e, 2, 3));
+    e.expect(&["3/1: 1 @1/2 /e", "2/2: session"]);
+    e.set_disk(2, true);
+    e.expect(&["2/2: 1 @1/3 /a", "2/2: 2 @1/3 0"]);
+}
+
 #[test]
 fn nothing_else_needs_an_upgrade() {
     let mut e = ensemble(LocalSessions::Upgrading);

@@ -4,6 +4,7 @@ mod ensemble;
 mod local_sessions;
 mod members;
 mod random;
+mod random_members;
 mod read_only;
 mod scenarios;
 mod server;

@@ -261,12 +261,7 @@ fn who_held_a_session_before_is_closed_without_an_answer() {
         e.do_on(old, |s| s.send(1, &[data("/a", false)]));
         e.expect(&[&format!("{old}/1: 1 @1/4 !NoNode")]);
         e.do_on(old, |s| s.send(1, &[create("/late"), data("/late", false)]));
-        let said = [
-            format!("{old}/1: close"),
-            format!("{old}/1: 3 @1/5 !NoNode"),
-        ];
-        // What follows a close is not sent.
-        e.expect(&[&said[0], &said[1]]);
+        e.expect(&[&format!("{old}/1: close")]);
         e.do_on(new, |s| s.send(2, &[create("/new")]));
         e.expect(&[&format!("{new}/2: 1 @1/6 /new")]);
         assert_eq!(e.member(1).database.tree.node("/late").map(|_| ()), None);
@@ -496,4 +491,25 @@ fn a_check_that_a_learner_forwards_fails_one_way_or_another() {
         };
         assert_eq!(txn.err, error.code(), "{path} {version}");
     }
+}
+
+#[test]
+fn requests_behind_a_close_get_no_answer_on_a_learner_either() {
+    let mut e = ensemble();
+    let all = [
+        data("/", false),
+        Request::CloseSession,
+        exists("/", true),
+        create("/a"),
+        sync(),
+        Request::CloseSession,
+    ];
+    e.make_deaf(3);
+    e.do_on(1, |s| s.send(1, &all));
+    e.let_hear(3);
+    e.do_on(1, |s| s.send(1, &[exists("/", true)]));
+    e.expect(&["1/1: 1 @1/4 ", "1/1: 2 @1/5 ok", "1/1: close"]);
+    assert_eq!(e.member(1).database.watches.total(), 0);
+    e.do_on(1, |s| s.disconnect(1));
+    e.expect(&["1/1: release"]);
 }

@@ -43,7 +43,7 @@ fn any_write() -> impl Strategy<Value = MultiOp> {
     ]
 }
 
-fn any_request() -> impl Strategy<Value = Request> {
+pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     let single = any_write().prop_map(|op| match op {
         MultiOp::Create(create) => Request::Create(create),
         MultiOp::Delete(request) => Request::Delete(request),

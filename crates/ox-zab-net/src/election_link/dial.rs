@@ -32,9 +32,18 @@ pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candi
                 tracing::debug!(sid = server.0, "left to the larger id to dial");
                 mesh.peers.lock().left_to_dial(server, Instant::now());
             }
-            Err(error) => tracing::warn!(
-                sid = server.0, %error, "Cannot open channel to a server's election address"
-            ),
+            Err(error) => {
+                tracing::warn!(
+                    sid = server.0, %error, "Cannot open channel to a server's election address"
+                );
+                // Where nobody listens any more there is no server. The lock is held for both, or a
+                // new connection's first message could come before this word.
+                let peers = mesh.peers.lock();
+                if error.kind() == io::ErrorKind::ConnectionRefused && peers.is_unconnected(server)
+                {
+                    mesh.inbox.closed(server);
+                }
+            }
         }
         let next = mesh.peers.lock().dial_failed(server);
         match next {

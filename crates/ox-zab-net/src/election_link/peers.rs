@@ -244,6 +244,12 @@ impl Peers {
         strangers.count() < MAX_STRANGERS
     }
 
+    /// Whether a server is a member to which there is no connection.
+    pub(super) fn is_unconnected(&self, server: ServerId) -> bool {
+        let peer = self.peers.get(&server);
+        self.members.contain(server) && peer.is_none_or(|peer| peer.connection.is_none())
+    }
+
     /// A new connection to keep, in the place of any other to this server.
     pub(super) fn register(&mut self, server: ServerId, dialed: bool) -> Registered {
         let peer = self.peers.entry(server).or_default();

@@ -46,7 +46,8 @@
 //! Two more waits of Java are shortened. Who begins to look a moment before the others sends its
 //! vote to servers that are not LOOKING yet; they answer it and forget it, and hear it again only
 //! when its first timer ends, after 200 ms. Here a vote of the very next round is kept for that
-//! long, and counted when this server begins the round; and a server that has answered as one that
+//! long, and counted when this server begins the round, as is every vote that comes while it only
+//! waits for its disk to begin it; and a server that has answered as one that
 //! is not LOOKING is told our proposal again when it begins our round with less.
 //!
 //! Source: `FastLeaderElection.java`, `Vote.java`; quorum.md chapter 3.
@@ -162,7 +163,8 @@ pub struct Election {
     current: Option<Vote>,
     /// While it elects.
     round: Option<Round>,
-    /// Votes of the next round that have come before this server began it, and when.
+    /// Votes of the next round, or of a later one, that have come before this server began it, and
+    /// when.
     early: BTreeMap<ServerId, (i64, Vote)>,
     /// Voters that have spoken since this server started.
     presence: BTreeMap<ServerId, Presence>,
@@ -170,6 +172,9 @@ pub struct Election {
 }
 
 impl Election {
+    /// In the place of the time at which an early vote was heard: it does not grow old.
+    const WHILE_WAITING: i64 = i64::MAX;
+
     /// Elects nobody until it is told to [`look`](Self::look).
     pub fn new(settings: ElectionSettings) -> Self {
         Self {
@@ -247,6 +252,13 @@ impl Election {
         };
         let vote = Vote::of(notification);
         match (self.state, state) {
+            // This server is about to begin its round, once its disk is done. What it is told
+            // until then is not told again soon, as nobody knows that it does not listen yet.
+            (PeerState::Looking, PeerState::Looking) if self.round.is_none() => {
+                if vote.election_epoch > self.logical_clock {
+                    self.early.insert(from, (Self::WHILE_WAITING, vote));
+                }
+            }
             (PeerState::Looking, PeerState::Looking) => {
                 if vote.election_epoch < self.logical_clock {
                     let proposal = self.round.as_ref().map(|round| round.proposal);

@@ -733,6 +733,35 @@ fn votes_of_the_next_round_are_kept_for_as_long_as_they_are_not_told_again() {
     check(1, 3, &[elected, early, "established 1", look].join("\n"));
 }
 
+/// A vote that a lonely server tells again after a minute only is not to be missed because our own
+/// disk takes a while.
+#[test]
+fn votes_that_come_while_we_wait_to_begin_are_counted_however_long_that_takes() {
+    let elected = "look 0:0 0
+         > 2 3: LOOKING 1 0:0 r1 e0
+         3: LOOKING 3 0:0 r1 e0
+         > 2 3: LOOKING 3 0:0 r1 e0
+         timeout # at 200
+         > FOLLOWING under 3
+         established 1
+         state LOOKING
+         closed 3";
+    let look = "after 5000
+         look 1:5 1
+         > 2 3: LOOKING 1 1:5 r2 e1";
+    let counted = "> 2 3: LOOKING 2 1:5 r2 e1
+         > FOLLOWING under 2";
+    let vote = "2: LOOKING 2 1:5 r2 e1";
+    check(1, 3, &[elected, vote, look, counted].join("\n"));
+    // One of the round that is over says nothing.
+    let of_old = "2: LOOKING 2 1:5 r1 e1";
+    check(1, 3, &[elected, of_old, look].join("\n"));
+    let later = "2: LOOKING 2 1:5 r7 e1";
+    let joined = "> 2 3: LOOKING 2 1:5 r7 e1
+         > FOLLOWING under 2";
+    check(1, 3, &[elected, later, look, joined].join("\n"));
+}
+
 #[test]
 fn a_server_that_missed_our_vote_is_told_it_again_once() {
     check(

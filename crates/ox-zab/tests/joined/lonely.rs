@@ -110,7 +110,7 @@ fn who_was_missed_elects_the_same_leader_again_without_waiting_for_init_limit() 
 #[test]
 fn a_voter_that_cannot_reach_the_leader_ends_nothing_however_often_it_elects() {
     let mut world = world(5);
-    world.hang_disk(5, true);
+    world.hang_disk(5);
     world.cut.insert((ServerId(1), ServerId(5)));
     for server in 1..=5 {
         world.start(server);

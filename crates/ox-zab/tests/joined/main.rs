@@ -4,4 +4,5 @@
 
 mod early;
 mod lonely;
+mod master;
 mod world;

@@ -61,12 +61,18 @@ pub(crate) struct World {
     later: BTreeMap<(i64, u64), (ServerId, Event)>,
     ends: BTreeMap<End, End>,
     next: u64,
+    /// Syncs that wait for [`World::answer_sync`].
+    syncs: VecDeque<(ServerId, LinkId)>,
     /// Who cannot dial whom.
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     /// What has come to ends that are no servers.
-    received: BTreeMap<End, VecDeque<QuorumPacket>>,
+    received: BTreeMap<End, Vec<QuorumPacket>>,
     closed: BTreeSet<End>,
 }
+
+/// The end of a hand-made learner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hand(End);
 
 /// Voters 1 to `voters`, and so many observers behind them.
 pub(crate) fn config(voters: i64, observers: i64) -> Arc<EnsembleConfig> {
@@ -160,6 +166,7 @@ impl World {
             later: BTreeMap::new(),
             ends: BTreeMap::new(),
             next: 1,
+            syncs: VecDeque::new(),
             cut: BTreeSet::new(),
             received: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -187,9 +194,16 @@ impl World {
         Some(leader)
     }
 
-    /// A server's disk does nothing more, or goes on.
-    pub(crate) fn hang_disk(&mut self, server: i64, hangs: bool) {
-        self.server(server).disk_hangs = hangs;
+    /// A server's disk does nothing more.
+    pub(crate) fn hang_disk(&mut self, server: i64) {
+        self.server(server).disk_hangs = true;
+    }
+
+    /// The log of a disk that hangs is done after all.
+    pub(crate) fn flush(&mut self, server: i64) {
+        let last = self.server(server).peer.history().last();
+        self.input(ServerId(server), Input::Flushed(last));
+        self.settle();
     }
 
     /// Lets things happen until `goal` is reached, for so many milliseconds at most.
@@ -305,6 +319,53 @@ impl World {
         zxid
     }
 
+    /// A hand-made observer connects to a server, at its observer master port or else at its quorum
+    /// port.
+    pub(crate) fn visit(&mut self, server: i64, by_master: bool) -> Hand {
+        self.next += 1;
+        let stranger = ServerId(1000 + i64::try_from(self.next).unwrap());
+        let (near, link) = self.connect(stranger, ServerId(server));
+        self.input(
+            ServerId(server),
+            match by_master {
+                true => Input::AcceptedObserver { link },
+                false => Input::Accepted { link },
+            },
+        );
+        Hand((stranger, near))
+    }
+
+    /// What a hand-made learner says.
+    pub(crate) fn say(&mut self, hand: Hand, packet: QuorumPacket) {
+        self.send(hand.0, packet);
+        self.settle();
+    }
+
+    /// What it has been sent since it was asked last.
+    pub(crate) fn heard(&mut self, hand: Hand) -> Vec<QuorumPacket> {
+        self.received.remove(&hand.0).unwrap_or_default()
+    }
+
+    pub(crate) fn is_closed(&self, hand: Hand) -> bool {
+        self.closed.contains(&hand.0)
+    }
+
+    /// A server's own client asks the leader something.
+    pub(crate) fn ask(&mut self, server: i64, packet: QuorumPacket) {
+        let now = self.now;
+        self.server(server).peer.send_to_leader(now, packet);
+        self.perform(ServerId(server));
+    }
+
+    /// To whom a server is connected.
+    pub(crate) fn connected_to(&self, server: i64) -> Vec<i64> {
+        let own = self
+            .ends
+            .iter()
+            .filter(|((at, _), _)| *at == ServerId(server));
+        own.map(|(_, (to, _))| to.0).collect()
+    }
+
     fn end(&mut self, from: End) {
         let Some(to) = self.ends.remove(&from) else {
             return;
@@ -371,7 +432,9 @@ impl World {
             Output::Send { link, packet } => self.send((id, link), packet),
             Output::SendState { link } => {
                 let applied = server.applied.clone();
-                if let Some(&(to, link)) = self.ends.get(&(id, link)) {
+                if let Some(&(to, link)) = self.ends.get(&(id, link))
+                    && self.servers.contains_key(&to)
+                {
                     self.due.push_back((to, Event::State { link, applied }));
                 }
             }
@@ -401,7 +464,7 @@ impl World {
             Output::Serve { role, epoch } => server.role = Some((role, epoch)),
             Output::Retire => server.role = None,
             Output::Request { link, data, ids } => {
-                server.requests.push((Bytes::clone(&data), ids));
+                server.requests.push((Bytes::clone(&data), ids.to_vec()));
                 self.answer_request(id, link, &data);
             }
             Output::Revalidate { link, data } => {
@@ -448,28 +511,31 @@ impl World {
                 let input = Input::Received { link, packet };
                 self.due.push_back((to, Event::Input(input)));
             }
-            false => self
-                .received
-                .entry((to, link))
-                .or_default()
-                .push_back(packet),
+            false => self.received.entry((to, link)).or_default().push(packet),
         }
     }
 
-    /// What a leader does with a request: a sync is through when it comes, as nothing is ever
-    /// outstanding here; anything else becomes a transaction.
+    /// What a leader does with a request: a sync waits, anything else becomes a transaction.
     fn answer_request(&mut self, leader: ServerId, link: LinkId, data: &[u8]) {
         let session = i64::from_be_bytes(data[..8].try_into().unwrap());
         let cxid = i32::from_be_bytes(data[8..12].try_into().unwrap());
         let op = i32::from_be_bytes(data[12..16].try_into().unwrap());
         if op == OpCode::Sync.code() {
-            let now = self.now;
-            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
-            let peer = &mut self.servers.get_mut(&leader).unwrap().peer;
-            peer.send_to_learner(now, link, packet);
+            self.syncs.push_back((leader, link));
         } else {
             self.propose(session, cxid);
         }
+    }
+
+    /// The leader answers the oldest sync.
+    pub(crate) fn answer_sync(&mut self) {
+        let (leader, link) = self.syncs.pop_front().unwrap();
+        let now = self.now;
+        let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+        let peer = &mut self.servers.get_mut(&leader).unwrap().peer;
+        peer.send_to_learner(now, link, packet);
+        self.perform(leader);
+        self.settle();
     }
 }
 

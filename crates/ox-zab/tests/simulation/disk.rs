@@ -78,6 +78,12 @@ impl Disk {
         in_log.or_else(in_state).is_ok()
     }
 
+    /// Whether it holds what the database does, and nothing more.
+    pub(crate) fn holds_all(&self, database: &Snapshot) -> bool {
+        let newest = self.log.last().map(|entry| entry.zxid);
+        newest.unwrap_or(self.snapshot.newest()) == database.newest()
+    }
+
     /// What a server that starts makes of it.
     pub(crate) fn load(&self) -> Result<Snapshot, String> {
         let mut state = self.snapshot.clone();

@@ -1,6 +1,12 @@
 //! Whole ensembles under every fault there is, checked after every step. One seed decides all of a
 //! run: how many servers, what goes wrong and when, and how long everything takes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
 mod checks;
 mod disk;
 mod network;
@@ -37,11 +43,20 @@ fn many_seeds() {
         text.parse().unwrap_or(0)
     };
     let first = number("OX_SEED");
-    let mut events = 0;
+    let (mut events, mut times) = (0, Vec::new());
     for seed in first..first + number("OX_SEEDS") {
         let mut world = World::new(seed, false);
         world.run();
         events += world.events();
+        times.push((world.healed_in(), seed));
     }
-    println!("{events} events");
+    times.sort_unstable();
+    let at = |percent| times.get(times.len() * percent / 100);
+    println!(
+        "{events} events; milliseconds to heal, and a seed that needs them: {:?} (half), \
+         {:?} (99 of 100), {:?} (the worst)",
+        at(50),
+        at(99),
+        &times[times.len().saturating_sub(5)..],
+    );
 }

@@ -71,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) epoch: Option<u32>,
     /// The acceptor is a follower that serves observers.
     pub(crate) by_master: bool,
+    /// Which epoch the dialer had accepted, once the acceptor has heard it.
+    pub(crate) accepted: Option<u32>,
 }
 
 impl Link {
@@ -79,6 +81,7 @@ impl Link {
             ends: [dialer, acceptor].map(|place| End::new(place, now)),
             epoch: None,
             by_master: false,
+            accepted: None,
         }
     }
 

@@ -102,7 +102,7 @@ struct Plan {
     quiet_at: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Crash,
     CrashAll,
@@ -114,6 +114,7 @@ enum Fault {
     Stranger,
     Wipe,
     LoseLeader,
+    Compact,
 }
 
 impl Plan {
@@ -128,6 +129,7 @@ impl Plan {
             Fault::Pause,
             Fault::Stranger,
             Fault::LoseLeader,
+            Fault::Compact,
         ];
         let mut faults: Vec<_> = all.into_iter().filter(|_| random.chance(60)).collect();
         if random.chance(10) {
@@ -307,6 +309,11 @@ impl World {
         self.done
     }
 
+    /// How long it took until all was well again, in milliseconds.
+    pub(crate) fn healed_in(&self) -> i64 {
+        self.now - self.plan.quiet_at
+    }
+
     fn story(&self) -> String {
         let tell = |server: &Server| {
             let state = server.peer.as_ref().map(Peer::state);
@@ -476,6 +483,23 @@ impl World {
         }
         for leader in std::mem::take(&mut self.requests) {
             self.propose(leader);
+        }
+    }
+
+    /// P9: an epoch is above all that those have accepted who had told this leader by then.
+    fn is_new(&self, place: Place, epoch: u32) {
+        let peer = self.servers[place].peer.as_ref();
+        if peer.is_none_or(|peer| peer.state() != PeerState::Leading) {
+            return;
+        }
+        for link in self.links.values() {
+            let is_there = link.ends[1].place == place && !link.ends[1].is_over;
+            if is_there && link.accepted.is_some_and(|accepted| epoch <= accepted) {
+                self.fail(&format!(
+                    "P9: {place} chooses {epoch}, {:?} is accepted",
+                    link.accepted
+                ));
+            }
         }
     }
 
@@ -698,7 +722,12 @@ impl World {
             Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
             Output::SendLog { link, after, to } => {
-                let log = &self.servers[place].disk.log;
+                let disk = &self.servers[place].disk;
+                if after < disk.snapshot.zxid {
+                    // It has been purged meanwhile.
+                    return self.reset(link);
+                }
+                let log = &disk.log;
                 let wanted = log
                     .iter()
                     .filter(|entry| after < entry.zxid && entry.zxid <= to);
@@ -710,6 +739,7 @@ impl World {
                 }
             }
             Output::SendState { link } => {
+                self.perhaps_lose_early_leader(place);
                 if let Some(it) = self.links.get(&link) {
                     let side = it.side(place);
                     self.push(link, 1 - side, Item::State);
@@ -761,7 +791,12 @@ impl World {
                 let state = self.servers[place].database.clone();
                 self.ask_disk(place, DiskOp::Install(state));
             }
-            Output::Disk(request) => self.ask_disk(place, DiskOp::Request(request)),
+            Output::Disk(request) => {
+                if let DiskRequest::AcceptEpoch(epoch) = request {
+                    self.is_new(place, epoch);
+                }
+                self.ask_disk(place, DiskOp::Request(request));
+            }
             Output::Forget { after } => {
                 self.servers[place]
                     .pending
@@ -948,7 +983,7 @@ impl World {
         let check = match side {
             0 => self
                 .checks
-                .from_learner(place, &server.disk, it.epoch, &packet),
+                .learner_sends(place, &server.disk, it.epoch, &packet),
             _ => {
                 if packet.r#type == PacketType::LeaderInfo {
                     it.epoch = Some(packet.zxid.epoch());
@@ -960,7 +995,7 @@ impl World {
                 };
                 let (epoch, end) = (it.epoch, &mut it.ends[0]);
                 self.checks
-                    .from_leader(place, disk, state, (epoch, serves), end, &packet)
+                    .leader_sends(place, disk, state, (epoch, serves), end, &packet)
             }
         };
         self.check(check);
@@ -1012,6 +1047,12 @@ impl World {
                     }
                     if side == 1 {
                         self.servers[to].heard.insert(from, self.now);
+                    }
+                    let peer = self.servers[to].peer.as_ref();
+                    let leads = peer.is_some_and(|peer| peer.state() == PeerState::Leading);
+                    let introduces = packet.r#type == PacketType::FollowerInfo;
+                    if leads && introduces && from < self.plan.voters {
+                        it.accepted = Some(packet.zxid.epoch());
                     }
                     self.input(to, Input::Received { link, packet });
                 }
@@ -1224,6 +1265,7 @@ impl World {
             }
             Fault::Stranger => self.stranger(place),
             Fault::LoseLeader => self.lose_leader(),
+            Fault::Compact => self.compact(place),
         }
     }
 
@@ -1291,6 +1333,23 @@ impl World {
         }
     }
 
+    /// One that is not established is lost while it sends its state, with a tail in it that perhaps
+    /// nobody else has.
+    fn perhaps_lose_early_leader(&mut self, place: Place) {
+        let has_fault = self.plan.faults.contains(&Fault::LoseLeader);
+        let is_early = has_fault && self.servers[place].serves.is_none();
+        if is_early && self.random.chance(20) {
+            // Whoever has got it whole may be away while others elect.
+            let learner = self.random.below(self.servers.len());
+            for place in [place, learner] {
+                let soon = self.random.between(1, 10 * self.plan.latency);
+                self.schedule(soon, Event::Crash { place });
+                let later = self.random.between(500, 4000);
+                self.schedule(soon + later, Event::Restart { place });
+            }
+        }
+    }
+
     fn join(&mut self) {
         self.note(|_| "all are connected again".to_owned());
         self.cuts.clear();
@@ -1298,6 +1357,18 @@ impl World {
             for to in 0..self.servers.len() {
                 self.schedule(5, Event::Rejoin { from, to });
             }
+        }
+    }
+
+    /// A server takes a snapshot of all that it has applied, and no older one is kept.
+    fn compact(&mut self, place: Place) {
+        let server = &mut self.servers[place];
+        let is_at_rest = server.serves.is_some() && server.disk.queue.is_empty();
+        let (disk, database) = (&mut server.disk, &server.database);
+        if is_at_rest && disk.last() <= database.zxid && disk.holds_all(database) {
+            disk.snapshot = database.clone();
+            disk.log.clear();
+            self.note(|_| format!("{place} takes a snapshot"));
         }
     }
 

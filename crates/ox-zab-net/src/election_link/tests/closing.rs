@@ -78,3 +78,12 @@ async fn who_is_no_member_goes_unnoticed() {
     }
     mesh.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_member_that_refuses_connections_has_gone() {
+    let (mesh, mut votes, _, smaller, _) = with_members().await;
+    drop(smaller);
+    mesh.send(SMALLER, b"vote".to_vec());
+    assert_eq!(within(votes.next()).await, closed(SMALLER));
+    mesh.shutdown().await;
+}

@@ -213,6 +213,7 @@ async fn observers_are_served_as_soon_as_their_port_is_free_and_as_long_as_is_wa
     }
     // Who has come before stays.
     link.send(&introduction());
+    link.flush();
     read_exactly(&mut observer, 40).await;
     mesh.shutdown().await;
 }
