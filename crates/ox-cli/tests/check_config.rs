@@ -104,26 +104,6 @@ fn a_bad_file_ends_with_javas_words_and_code() {
 }
 
 #[test]
-fn an_ensemble_is_refused_in_one_line() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = file(
-        dir.path(),
-        "dataDir={dir}\ninitLimit=10\nsyncLimit=5\nserver.1=127.0.0.1:1:2;3\n\
-         server.2=127.0.0.1:4:5;6\nserver.3=127.0.0.1:7:8;9\n",
-    );
-    std::fs::write(dir.path().join("myid"), "1\n").unwrap();
-    let output = oxkeeper(&["serve", &config]).output().unwrap();
-    let reason = "command line: ensembles are not served yet: this server can only run alone \
-                  (allowed: one server.N line, or none)";
-    check(
-        &output,
-        2,
-        &[reason, " - Exiting JVM with code 2"],
-        &[reason, "Invalid config, exiting abnormally"],
-    );
-}
-
-#[test]
 fn flags_come_from_the_command_line_and_from_both_variables() {
     let dir = tempfile::tempdir().unwrap();
     let config = file(dir.path(), "dataDir={dir}\nclientPort=2181\n");

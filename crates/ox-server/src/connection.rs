@@ -25,8 +25,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::address;
-use crate::admin::metrics::Metrics;
 use crate::admin::{Answered, Word};
+use crate::answer_count::AnswerCount;
 use crate::client::{Client, HIGH_WATER};
 use crate::core_task::{Message, millis, zxid_of_reply};
 use crate::shared::{INTAKE, Shared};
@@ -682,11 +682,10 @@ impl Answering<'_> {
     ) {
         let mut close = false;
         self.client.write(|out, stats| {
-            let start = out.len();
             let now = self.shared.clock.micros();
-            let mut count = ReadCount::default();
+            let mut count = AnswerCount::new(&self.shared.metrics);
             let mut is_over = false;
-            while count.answers < reads
+            while count.answers() < reads
                 && out.len() < HIGH_WATER
                 && !close
                 && !is_over
@@ -696,8 +695,8 @@ impl Answering<'_> {
                 answer(&request, out);
                 close = matches!(&request.work, Work::Refused(refusal) if refusal.close);
                 let latency_ms = millis(now - request.received);
-                count.add(&self.shared.metrics, latency_ms, out.len() - at);
-                is_over = count.answers.is_multiple_of(READS_PER_LOOK)
+                count.add(false, latency_ms, out.len() - at);
+                is_over = count.answers().is_multiple_of(READS_PER_LOOK)
                     && now + MAX_RUN < self.shared.clock.micros();
                 stats.answered(Answered {
                     op: request.op,
@@ -707,53 +706,12 @@ impl Answering<'_> {
                     latency_ms,
                 });
             }
-            count.finish(&self.shared.metrics, out.len() - start);
-            stats.sent(u64::try_from(count.answers).unwrap_or(0));
+            stats.sent(u64::try_from(count.answers()).unwrap_or(0));
+            count.finish();
         });
         if close {
             self.client.close();
         }
-    }
-}
-
-/// What a run adds to the metrics: gathered here, since every addition there costs the other
-/// cores something.
-#[derive(Default)]
-struct ReadCount {
-    answers: usize,
-    latency_ms: u64,
-    of_this_latency: u64,
-    smallest: Option<usize>,
-    largest: usize,
-}
-
-impl ReadCount {
-    fn add(&mut self, metrics: &Metrics, latency_ms: u64, bytes: usize) {
-        if latency_ms != self.latency_ms {
-            metrics.read_answered(self.latency_ms, self.of_this_latency);
-            self.of_this_latency = 0;
-        }
-        self.answers += 1;
-        self.latency_ms = latency_ms;
-        self.of_this_latency += 1;
-        let body = bytes.saturating_sub(4);
-        self.smallest = Some(self.smallest.map_or(body, |smallest| smallest.min(body)));
-        self.largest = self.largest.max(body);
-    }
-
-    fn finish(&self, metrics: &Metrics, bytes: usize) {
-        let Some(smallest) = self.smallest else {
-            return;
-        };
-        metrics.read_answered(self.latency_ms, self.of_this_latency);
-        metrics.client_response_size.record(smallest);
-        metrics.client_response_size.record(self.largest);
-        metrics
-            .packets_sent
-            .add(u64::try_from(self.answers).unwrap_or(0));
-        metrics
-            .response_bytes
-            .add(u64::try_from(bytes).unwrap_or(0));
     }
 }
 

@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::admin::Answered;
+use crate::admin::metrics::Metrics;
+use crate::answer_count::AnswerCount;
 use crate::client::Client;
 use crate::ensemble::{Arrival, Incoming, Member};
 use crate::log_thread::{Batch, LogQueue, LogReport};
@@ -261,6 +263,9 @@ impl CoreTask {
 
     /// Hands every effect to its owner.
     fn perform(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.micros();
+        let mut count = AnswerCount::new(&shared.metrics);
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Append { zxid, payload } => {
@@ -275,7 +280,10 @@ impl CoreTask {
                     answers,
                 } => {
                     if let Some(client) = &self.clients[slot(id)] {
-                        deliver(&self.shared, client, frames, answers);
+                        match answers {
+                            Some(answers) => deliver(client, frames, answers, now, &mut count),
+                            None => deliver_event(&shared.metrics, client, frames),
+                        }
                         wake_later(&mut self.to_wake, id);
                     }
                 }
@@ -292,7 +300,7 @@ impl CoreTask {
                             out.extend_from_slice(frame);
                             stats.sent(1);
                             if let Some(zxid) = created {
-                                stats.answered(first_answer(&self.shared, client, zxid));
+                                stats.answered(first_answer(client, zxid, now));
                             }
                         });
                         client.establish(session, timeout_ms);
@@ -337,6 +345,7 @@ impl CoreTask {
                 }
             }
         }
+        count.finish();
         // What goes out to a member in a turn goes out in one piece.
         if let Some(member) = &self.member {
             member.flush();
@@ -412,8 +421,7 @@ fn wake_later(to_wake: &mut Vec<ClientId>, client: ClientId) {
 }
 
 /// A new session is the answer to the first request of its connection.
-fn first_answer(shared: &Shared, client: &Client, zxid: Zxid) -> Answered {
-    let now = shared.clock.micros();
+fn first_answer(client: &Client, zxid: Zxid, now: i64) -> Answered {
     Answered {
         op: OpCode::CreateSession,
         cxid: 0,
@@ -423,41 +431,25 @@ fn first_answer(shared: &Shared, client: &Client, zxid: Zxid) -> Answered {
     }
 }
 
-/// Queues frames for a client, and counts them.
-fn deliver(shared: &Shared, client: &Client, frames: &[u8], answers: Option<Answers>) {
-    let metrics = &shared.metrics;
-    let bytes = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+/// Queues an event for a client, and counts it.
+fn deliver_event(metrics: &Metrics, client: &Client, frame: &[u8]) {
     metrics.packets_sent.add(1);
-    let Some(Answers {
-        op,
-        xid,
-        received,
-        write,
-    }) = answers
-    else {
-        metrics.watch_bytes.add(bytes);
-        client.write_event(frames);
-        return;
-    };
-    let now = shared.clock.micros();
-    let latency_ms = millis(now - received);
-    metrics.response_bytes.add(bytes);
-    metrics
-        .client_response_size
-        .record(frames.len().saturating_sub(4));
-    if write {
-        metrics.write_answered(latency_ms);
-    } else {
-        metrics.read_answered(latency_ms, 1);
-    }
+    let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+    metrics.watch_bytes.add(bytes);
+    client.write_event(frame);
+}
+
+/// Queues an answer for a client, and counts it.
+fn deliver(client: &Client, frame: &[u8], answers: Answers, now: i64, count: &mut AnswerCount<'_>) {
+    let latency_ms = millis(now - answers.received);
+    count.add(answers.write, latency_ms, frame.len());
     client.write(|out, stats| {
-        out.extend_from_slice(frames);
+        out.extend_from_slice(frame);
         stats.sent(1);
-        let zxid = zxid_of_reply(frames);
         stats.answered(Answered {
-            op,
-            cxid: xid.0,
-            zxid,
+            op: answers.op,
+            cxid: answers.xid.0,
+            zxid: zxid_of_reply(frame),
             at_ms: millis(now),
             latency_ms,
         });

@@ -6,6 +6,7 @@
 
 mod address;
 pub mod admin;
+mod answer_count;
 mod assembly;
 mod client;
 mod clients;

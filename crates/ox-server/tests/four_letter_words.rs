@@ -47,7 +47,7 @@ fn metrics(packets_received: u64, packets_sent: u64) -> Metrics {
     for latency_ms in [
         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3,
     ] {
-        metrics.write_answered(latency_ms);
+        metrics.write_answered(latency_ms, 1);
     }
     metrics.read_answered(0, 28);
     metrics

@@ -235,10 +235,13 @@ fn nothing_else_needs_an_upgrade() {
             MultiOp::Create(plain("/m")),
             MultiOp::Delete(delete_op("/m")),
         ]);
-        let all = [container("/c"), delete("/c"), multi];
+        // A container, whatever its flags are.
+        let mut odd = create_as("/odd", 1, &[ox_proto::Acl::world(31)]);
+        odd.op = OpCode::CreateContainer;
+        let all = [container("/c"), delete("/c"), multi, Request::Create(odd)];
         e.do_on(sid, |s| s.send(1, &all));
         e.take_said();
-        assert_eq!(logged(&e), before + 3);
+        assert_eq!(logged(&e), before + 4);
         assert_eq!(e.member(sid).core.local_sessions(), 1);
     }
 }

@@ -299,10 +299,10 @@ impl Metrics {
         self.readlatency.record_many(latency_ms, times);
     }
 
-    /// Counts one write.
-    pub fn write_answered(&self, latency_ms: u64) {
-        self.latency.record(latency_ms);
-        self.updatelatency.record_many(latency_ms, 1);
+    /// Counts `times` writes, each answered after so many milliseconds.
+    pub fn write_answered(&self, latency_ms: u64, times: u64) {
+        self.latency.record_many(latency_ms, times);
+        self.updatelatency.record_many(latency_ms, times);
     }
 }
 
@@ -372,7 +372,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.packets_sent.add(3);
         metrics.read_answered(2, 5);
-        metrics.write_answered(8);
+        metrics.write_answered(8, 1);
         metrics.client_response_size.record(3);
         assert_eq!(five(&metrics.latency), [6, 18, 2, 8]);
         metrics.reset();

@@ -1,3 +1,5 @@
+use tokio::net::TcpSocket;
+
 use super::*;
 use crate::golden;
 
@@ -186,21 +188,33 @@ async fn while_nobody_takes_events_the_peer_waits_and_nothing_is_lost() {
     mesh.shutdown().await;
 }
 
-#[tokio::test(start_paused = true)]
+/// Connects from another address: whoever tries a free port of its own often may reach itself.
+async fn from_elsewhere(port: u16) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 2], 0).into())?;
+    socket.connect(([127, 0, 0, 1], port).into()).await
+}
+
+#[tokio::test]
 async fn observers_are_served_as_soon_as_their_port_is_free_and_as_long_as_is_wanted() {
     let (mesh, mut events) = mesh(settings());
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let serving = mesh.serve_observers(vec![loopback(port)]);
-    // Time is virtual: several attempts have failed.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // There is one thread, so the first attempt has failed by now.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     drop(taken);
-    let mut observer = loop {
-        match TcpStream::connect(("127.0.0.1", port)).await {
-            Ok(stream) => break stream,
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+    let dialing = async {
+        loop {
+            match from_elsewhere(port).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
         }
     };
+    let mut observer = within(dialing).await;
     observer.write_all(&encoded(&introduction())).await.unwrap();
     let LinkEvent::Accepted { link, port: at, .. } = next(&mut events).await else {
         panic!("not accepted");
@@ -208,9 +222,12 @@ async fn observers_are_served_as_soon_as_their_port_is_free_and_as_long_as_is_wa
     assert_eq!(at, Port::ObserverMaster);
     packets(&mut events, link.id(), 1).await;
     drop(serving);
-    while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let closing = async {
+        while from_elsewhere(port).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(closing).await;
     // Who has come before stays.
     link.send(&introduction());
     link.flush();
