@@ -37,20 +37,35 @@ fn main() -> ExitCode {
                 "a_leader_may_leave_clients_to_the_others",
                 leader_that_does_not_serve,
             ),
-            (
-                "local_sessions_are_known_to_one_server_alone",
-                local_sessions,
-            ),
-            (
-                "with_their_first_ephemeral_they_are_known_to_all",
-                upgraded_sessions,
-            ),
+            ("local_sessions_are_known_to_one_server_alone", || {
+                local_sessions(&plan())
+            }),
+            ("with_their_first_ephemeral_they_are_known_to_all", || {
+                upgraded_sessions(&plan())
+            }),
+            ("local_sessions_where_apache_leads", || {
+                local_sessions(&under(Kind::REFERENCE, Kind::under_test()))
+            }),
+            ("local_sessions_where_apache_follows", || {
+                local_sessions(&under(Kind::under_test(), Kind::REFERENCE))
+            }),
+            ("upgraded_sessions_where_apache_leads", || {
+                upgraded_sessions(&under(Kind::REFERENCE, Kind::under_test()))
+            }),
+            ("upgraded_sessions_where_apache_follows", || {
+                upgraded_sessions(&under(Kind::under_test(), Kind::REFERENCE))
+            }),
         ],
     )
 }
 
 fn plan() -> Plan {
     Plan::voters(&[Kind::under_test(); 3])
+}
+
+/// All begin with nothing, so whichever two find each other first, server 1 does not lead.
+fn under(leader: Kind, other: Kind) -> Plan {
+    Plan::voters(&[other, leader, leader])
 }
 
 fn start(plan: &Plan, home: &Path) -> Result<Ensemble, Skip> {
@@ -324,9 +339,10 @@ fn leader_that_does_not_serve() -> Result<(), Skip> {
     Ok(())
 }
 
-fn local_sessions() -> Result<(), Skip> {
+fn local_sessions(plan: &Plan) -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let ensemble = start(&plan().line("localSessionsEnabled", "true"), home.path())?;
+    let plan = plan.clone().line("localSessionsEnabled", "true");
+    let ensemble = start(&plan, home.path())?;
     for sid in ensemble.sids() {
         let before = value_of(&ensemble, sid, "global_sessions");
         let zxid = ensemble.zxid(sid);
@@ -367,9 +383,10 @@ fn local_sessions() -> Result<(), Skip> {
     Ok(())
 }
 
-fn upgraded_sessions() -> Result<(), Skip> {
+fn upgraded_sessions(plan: &Plan) -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let plan = plan()
+    let plan = plan
+        .clone()
         .observers(&[Kind::under_test()])
         .line("localSessionsEnabled", "true")
         .line("localSessionsUpgradingEnabled", "true");
