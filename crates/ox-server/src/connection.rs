@@ -551,11 +551,13 @@ impl Connection {
             .any(|request| request.work.changes_watches())
         {
             let mut database = shared.database.write();
+            database.tree.warm(paths(requests.range(..reads)));
             answering.run(requests, reads, |request, out| {
                 database.answer_and_watch(reader, request, out);
             });
         } else {
             let database = shared.database.read();
+            database.tree.warm(paths(requests.range(..reads)));
             answering.run(requests, reads, |request, out| {
                 database.answer(reader, request, out)
             });
@@ -662,6 +664,11 @@ fn error_of_txn(op: OpCode, error: DecodeError) -> Option<ErrorCode> {
         (OpCode::SetData | OpCode::SetAcl, DecodeError::Null) => Some(ErrorCode::BadArguments),
         _ => None,
     }
+}
+
+/// The znodes that requests are about.
+fn paths<'a>(requests: impl Iterator<Item = &'a ClientRequest>) -> impl Iterator<Item = &'a str> {
+    requests.filter_map(|request| request.work.path())
 }
 
 /// Answers a run of reads.
