@@ -34,8 +34,12 @@ fn main() -> ExitCode {
                 without_a_quorum,
             ),
             (
-                "no_acknowledged_write_is_lost_when_leaders_are_killed",
-                killed_leaders,
+                "no_acknowledged_write_is_lost_when_leaders_of_three_are_killed",
+                || killed_leaders(3),
+            ),
+            (
+                "no_acknowledged_write_is_lost_when_leaders_of_five_are_killed",
+                || killed_leaders(5),
             ),
         ],
     )
@@ -106,11 +110,11 @@ fn without_a_quorum() -> Result<(), Skip> {
     Ok(())
 }
 
-fn killed_leaders() -> Result<(), Skip> {
+fn killed_leaders(voters: usize) -> Result<(), Skip> {
     let rounds = rounds("OX_FAILOVERS", 2);
     let home = tempfile::tempdir().expect("a temporary folder");
     // Small files, so that snapshots and new logs are met as well.
-    let plan = plan(3)
+    let plan = plan(voters)
         .line("snapCount", "3000")
         .line("preAllocSize", "1024");
     let mut ensemble = plan.lay_out(home.path());
