@@ -68,6 +68,24 @@ fn records_larger_than_pages_and_growth_are_found_again() {
 }
 
 #[test]
+fn no_batch_reaches_beyond_the_space_of_the_file() {
+    for preallocate in [0, 5_000] {
+        let folder = Folder::new();
+        let config = LogConfig {
+            preallocate,
+            ..LogConfig::default()
+        };
+        let mut log = Log::create(&folder.dirs, config);
+        for (first, length) in [(1, 150), (2, 9_000), (3, 150), (4, 70_000)] {
+            append(&mut log, [first], length);
+            let size = log.sync().unwrap().file_size;
+            let path = folder.dirs.log.join("log.1");
+            assert_eq!(std::fs::metadata(path).unwrap().len(), size);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_written_before_it_is_synced() {
     let folder = Folder::new();
     let mut log = Log::create(&folder.dirs, small());
