@@ -80,7 +80,7 @@ fn no_batch_reaches_beyond_the_space_of_the_file() {
             append(&mut log, [first], length);
             let size = log.sync().unwrap().file_size;
             let path = folder.dirs.log.join("log.1");
-            assert_eq!(std::fs::metadata(path).unwrap().len(), size);
+            assert_eq!(fs::metadata(path).unwrap().len(), size);
         }
     }
 }
