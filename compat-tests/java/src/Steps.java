@@ -198,6 +198,10 @@ final class Steps {
             }
             return true;
         } catch (InvocationTargetException error) {
+            // The event that says so may still be on its way to the watcher.
+            if (error.getCause() instanceof KeeperException.ConnectionLossException) {
+                INTERRUPTIONS.incrementAndGet();
+            }
             error.getCause().printStackTrace(System.out);
             return false;
         }
