@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::{
-    Endpoint, EnsembleConfig, Member as MemberLine, Notification, PacketType, PeerAddress,
-    ServerId, Zxid,
+    Endpoint, EnsembleConfig, Member as MemberLine, Notification, PeerAddress, ServerId, Zxid,
 };
 use ox_replica::{Input, StateImage};
 use ox_txnlog::DataDirs;
@@ -109,8 +108,6 @@ pub(crate) struct Member {
     observer_port: Option<u16>,
     observer_endpoints: Vec<Endpoint>,
     serves_observers: Option<ServesObservers>,
-    /// The zxid of the SNAP packet whose state is on its way.
-    snap: Zxid,
     /// What is known at once of what the core has asked for.
     answers: VecDeque<Input>,
 }
@@ -175,7 +172,6 @@ impl Member {
             observer_port,
             observer_endpoints,
             serves_observers: None,
-            snap: Zxid::ZERO,
             answers: VecDeque::new(),
         };
         let incoming = Incoming {
@@ -241,17 +237,13 @@ impl Member {
                 if !self.links.contains_key(&link) {
                     return;
                 }
-                for packet in packets {
-                    if packet.r#type == PacketType::Snap {
-                        self.snap = packet.zxid;
-                    }
-                    inputs.push(Input::Peer(ox_zab::Input::Received { link, packet }));
-                }
+                let received = |packet| Input::Peer(ox_zab::Input::Received { link, packet });
+                inputs.extend(packets.into_iter().map(received));
             }
-            LinkEvent::Snapshot { link, sink } => {
+            LinkEvent::Snapshot { link, zxid, sink } => {
                 let link = LinkId(link.0);
                 if self.links.contains_key(&link) {
-                    match StateSink::finish(sink, self.snap) {
+                    match StateSink::finish(sink, zxid) {
                         Ok(state) => inputs.push(Input::State { link, state }),
                         Err(error) => {
                             tracing::warn!("the leader's snapshot cannot be used: {error}");

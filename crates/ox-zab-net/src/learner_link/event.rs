@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use ox_jute::DecodeError;
-use ox_proto::QuorumPacket;
+use ox_proto::{QuorumPacket, Zxid};
 
 use super::link::{Link, LinkId};
 
@@ -72,6 +72,8 @@ pub enum LinkEvent {
     Snapshot {
         /// Where.
         link: LinkId,
+        /// What that packet named.
+        zxid: Zxid,
         /// What took it in.
         sink: Box<dyn SnapshotSink>,
     },

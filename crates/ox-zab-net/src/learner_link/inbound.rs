@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use ox_jute::{DecodeError, Decoder, Jute};
-use ox_proto::{PacketType, QuorumPacket};
+use ox_proto::{PacketType, QuorumPacket, Zxid};
 
 use super::event::{BoxError, CloseReason, SnapshotSink};
 
@@ -23,14 +23,21 @@ pub(super) enum Step {
     /// At least one packet.
     Packets(Vec<QuorumPacket>),
     /// The state is complete.
-    Snapshot(Box<dyn SnapshotSink>),
+    Snapshot(Snapshot),
+}
+
+/// A state, as far as it has come.
+pub(super) struct Snapshot {
+    /// What the SNAP packet before it named.
+    pub(super) zxid: Zxid,
+    pub(super) sink: Box<dyn SnapshotSink>,
 }
 
 /// What comes next in the stream.
 enum Stage {
     Packets,
-    Image(Box<dyn SnapshotSink>),
-    Signature(Box<dyn SnapshotSink>),
+    Image(Snapshot),
+    Signature(Snapshot),
 }
 
 /// What a SNAP means.
@@ -96,25 +103,25 @@ impl Inbound {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Packets) {
                 Stage::Packets => return self.packets(),
-                Stage::Image(mut sink) => {
-                    let (consumed, done) =
-                        sink.feed(&self.buffer).map_err(CloseReason::Snapshot)?;
+                Stage::Image(mut snapshot) => {
+                    let fed = snapshot.sink.feed(&self.buffer);
+                    let (consumed, done) = fed.map_err(CloseReason::Snapshot)?;
                     self.buffer.drain(..consumed);
                     if !done {
-                        self.stage = Stage::Image(sink);
+                        self.stage = Stage::Image(snapshot);
                         return self.more_of_image();
                     }
-                    self.stage = Stage::Signature(sink);
+                    self.stage = Stage::Signature(snapshot);
                 }
-                Stage::Signature(sink) => {
+                Stage::Signature(snapshot) => {
                     let mut input = Decoder::new(&self.buffer).with_limit(SIGNATURE.len());
                     match input.slice() {
                         Ok(Some(SIGNATURE)) => {
                             self.buffer.drain(..4 + SIGNATURE.len());
-                            return Ok(Step::Snapshot(sink));
+                            return Ok(Step::Snapshot(snapshot));
                         }
                         Err(DecodeError::End) => {
-                            self.stage = Stage::Signature(sink);
+                            self.stage = Stage::Signature(snapshot);
                             return Ok(Step::More);
                         }
                         Ok(_) | Err(_) => return Err(CloseReason::Signature),
@@ -143,7 +150,7 @@ impl Inbound {
                 }
             };
             if packet.r#type == PacketType::Snap
-                && let Err(reason) = self.expect_image()
+                && let Err(reason) = self.expect_image(packet.zxid)
             {
                 wrong = Some(reason);
                 break;
@@ -179,10 +186,10 @@ impl Inbound {
     }
 
     /// A SNAP has come: on a learner's end, what follows is state.
-    fn expect_image(&mut self) -> Result<(), CloseReason> {
+    fn expect_image(&mut self, zxid: Zxid) -> Result<(), CloseReason> {
         match std::mem::replace(&mut self.snapshots, Snapshots::Taken) {
             Snapshots::Unexpected => self.snapshots = Snapshots::Unexpected,
-            Snapshots::Into(sink) => self.stage = Stage::Image(sink),
+            Snapshots::Into(sink) => self.stage = Stage::Image(Snapshot { zxid, sink }),
             Snapshots::Taken => return Err(CloseReason::SecondSnapshot),
         }
         Ok(())

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::event::{CloseReason, LinkEvent};
-use super::inbound::{Inbound, Step};
+use super::inbound::{Inbound, Snapshot, Step};
 use super::link::Shared;
 use super::outbound::{Item, Source};
 
@@ -96,8 +96,8 @@ pub(super) async fn receive<E: From<LinkEvent>>(
                 Step::Packets(packets) => {
                     tell(shared, events, LinkEvent::Packets { link, packets }).await
                 }
-                Step::Snapshot(sink) => {
-                    tell(shared, events, LinkEvent::Snapshot { link, sink }).await
+                Step::Snapshot(Snapshot { zxid, sink }) => {
+                    tell(shared, events, LinkEvent::Snapshot { link, zxid, sink }).await
                 }
             }
         }

@@ -49,8 +49,8 @@ fn drain(inbound: &mut Inbound, written: &mut Vec<u8>) -> Result<(), CloseReason
                     packet.encode(written);
                 }
             }
-            Step::Snapshot(sink) => {
-                let image = Image::of(sink);
+            Step::Snapshot(snapshot) => {
+                let image = Image::of(snapshot.sink);
                 written.extend_from_slice(&image.bytes);
                 "BenWasHere".to_owned().encode(written);
                 let (tree, _) = image.loader.finish().unwrap();
@@ -116,6 +116,18 @@ fn a_state_without_its_signature_is_refused() {
             "{other}"
         );
     }
+}
+
+#[test]
+fn a_state_bears_the_zxid_of_its_packet() {
+    let mut inbound = from_leader();
+    let bytes = snap(b"\0\0\0\x0aBenWasHere");
+    inbound.buffer().extend_from_slice(&bytes);
+    assert!(matches!(inbound.step(), Ok(Step::Packets(_))));
+    let Ok(Step::Snapshot(snapshot)) = inbound.step() else {
+        panic!("no state");
+    };
+    assert_eq!(snapshot.zxid, Zxid::new(1, 0));
 }
 
 #[test]
