@@ -1,8 +1,9 @@
 //! What has come in from the others and is not yet looked at: their messages, and that one of them
 //! has gone.
 //!
-//! Invariants: at most [`CAPACITY`] messages; the oldest goes first when there are more. Votes are
-//! told again, so what is lost is only late. That a server has gone is told once, so it is never
+//! Invariants: at most [`CAPACITY`] messages; when there are more, the oldest of whoever sends one
+//! more goes, and only if there is none of it the oldest of all: who floods us drives out its own.
+//! Votes are told again, so what is lost is only late. That a server has gone is told once, so it is never
 //! lost, unless that server has spoken since: then it is true no more. There is at most one such
 //! word per server of a configuration. Source: `QuorumCnxManager.recvQueue`; quorum.md 2.3.
 
@@ -44,10 +45,12 @@ impl Inbox {
         let mut heard = self.heard.lock();
         heard.retain(|heard| *heard != Heard::Closed { server: from });
         let is_message = |heard: &Heard| matches!(heard, Heard::Message { .. });
-        if heard.iter().filter(|heard| is_message(heard)).count() == CAPACITY
-            && let Some(oldest) = heard.iter().position(is_message)
-        {
-            heard.remove(oldest);
+        if heard.iter().filter(|heard| is_message(heard)).count() == CAPACITY {
+            let is_its_own = |heard: &Heard| matches!(heard, Heard::Message { from: sender, .. } if *sender == from);
+            let own = heard.iter().position(is_its_own);
+            if let Some(oldest) = own.or_else(|| heard.iter().position(is_message)) {
+                heard.remove(oldest);
+            }
         }
         heard.push_back(Heard::Message { from, message });
         drop(heard);
@@ -120,6 +123,20 @@ mod tests {
         for number in 1..=100 {
             assert_eq!(votes.next().await, message(1, number));
         }
+    }
+
+    #[tokio::test]
+    async fn who_sends_too_much_drives_out_its_own() {
+        let (inbox, mut votes) = inbox();
+        inbox.put(ServerId(2), vec![7]);
+        for number in 0..200 {
+            inbox.put(ServerId(1), vec![number]);
+        }
+        assert_eq!(votes.next().await, message(2, 7));
+        for number in 101..200 {
+            assert_eq!(votes.next().await, message(1, number));
+        }
+        assert_eq!(*inbox.heard.lock(), []);
     }
 
     #[tokio::test]
