@@ -23,9 +23,8 @@ use crate::learner::{Learner, Leave};
 use crate::master_choice::MasterChoice;
 use crate::settings::ZabSettings;
 
-/// Connections that may wait until it is known whether we lead, and packets of each.
+/// Connections that may wait until it is known whether we lead.
 const MAX_EARLY: usize = 32;
-const MAX_EARLY_PACKETS: usize = 4;
 
 /// How long a server waits before it elects again when it has left leaders without serving under
 /// them: not after the first, then longer each time. Some leaders refuse a server as often as it
@@ -67,8 +66,9 @@ pub struct Peer {
     half_replaced: bool,
     /// Our log could not be cut where a leader wanted it, and has not been synchronized since.
     wants_state: bool,
-    /// Connections to our quorum port from before we knew whether we lead, with what they said.
-    early: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    /// Connections to our quorum port from before we knew whether we lead, with how they have
+    /// introduced themselves: until they are answered they have no more to say.
+    early: BTreeMap<LinkId, Option<QuorumPacket>>,
     /// Whom it connects to as an observer.
     masters: MasterChoice,
     outputs: VecDeque<Output>,
@@ -502,9 +502,9 @@ impl Peer {
                 let (_, mut cx) = self.parts(now);
                 let leader = Leader::new(&mut cx);
                 self.state = State::Leading(Box::new(leader));
-                for (link, packets) in early {
+                for (link, introduction) in early {
                     self.accepted(now, link);
-                    for packet in packets {
+                    if let Some(packet) = introduction {
                         self.received(now, link, packet);
                     }
                 }
@@ -535,14 +535,14 @@ impl Peer {
             // of one that does not.
             State::Waiting | State::Looking => {
                 if self.early.len() >= MAX_EARLY {
-                    let silent = self.early.iter().find(|(_, packets)| packets.is_empty());
+                    let silent = self.early.iter().find(|(_, packet)| packet.is_none());
                     let gives_way = silent.map_or(link, |(&silent, _)| silent);
                     self.parts(now).1.close(gives_way);
                     if self.early.remove(&gives_way).is_none() {
                         return;
                     }
                 }
-                self.early.insert(link, Vec::new());
+                self.early.insert(link, None);
             }
             State::Alone(_) | State::Learning(_) => self.parts(now).1.close(link),
         }
@@ -611,9 +611,7 @@ impl Peer {
                 let is_first = packet.r#type == PacketType::FollowerInfo
                     || packet.r#type == PacketType::ObserverInfo;
                 match self.early.get_mut(&link) {
-                    Some(early) if early.len() < MAX_EARLY_PACKETS && is_first => {
-                        early.push(packet);
-                    }
+                    Some(early @ None) if is_first => *early = Some(packet),
                     Some(_) => {
                         self.early.remove(&link);
                         self.parts(now).1.close(link);

@@ -7,7 +7,7 @@ use ox_zab::{DiskDone, DiskRequest, Input, LinkId, Output};
 use super::lonely::{hear, looking};
 use super::world::{config, member, settings};
 
-fn introduction(server: i64) -> QuorumPacket {
+pub(crate) fn introduction(server: i64) -> QuorumPacket {
     let info = LearnerInfo {
         server: ServerId(server),
         protocol_version: LearnerInfo::PROTOCOL,
@@ -43,6 +43,21 @@ fn a_learner_that_comes_while_we_elect_is_served_when_we_lead() {
         }
     }
     assert_eq!(sent, [(link, PacketType::LeaderInfo, Zxid::new(1, 0))]);
+}
+
+#[test]
+fn who_says_more_than_who_it_is_while_we_elect_is_not_kept() {
+    let mut peer = member(settings(3), &config(3, 0));
+    peer.start(0);
+    let link = LinkId(7);
+    peer.handle(0, Input::Accepted { link });
+    for _ in 0..2 {
+        let packet = introduction(2);
+        peer.handle(0, Input::Received { link, packet });
+    }
+    assert!(
+        std::iter::from_fn(|| peer.poll_output()).any(|output| output == Output::Close { link })
+    );
 }
 
 #[test]
