@@ -48,6 +48,10 @@ use crate::sync::Ours;
 /// are not many of them.
 const MAX_EPOCH_JUMP: u32 = 1 << 16;
 
+/// Bytes that are kept for a learner until it is up to date. Its link would not take more at once,
+/// and a learner that speaks from time to time without ever acknowledging NEWLEADER is not silent.
+const MAX_HELD: usize = 256 << 20;
+
 /// How far the leader has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -490,6 +494,21 @@ impl Leader {
                 handler.forward(cx, link, packet());
             }
         }
+        self.drop_those_too_far_behind(cx);
+    }
+
+    /// Ends the connections of learners for which too much is kept.
+    fn drop_those_too_far_behind(&mut self, cx: &mut Context<'_>) {
+        for link in self
+            .handlers
+            .links(|handler| MAX_HELD < handler.held_memory())
+        {
+            self.drop_link(
+                cx,
+                link,
+                "too much has been proposed since its synchronization began",
+            );
+        }
     }
 
     /// Everything up to `zxid` is on our own stable storage.
@@ -516,6 +535,7 @@ impl Leader {
             cx.history.commit(zxid);
             cx.output(Output::Commit(zxid));
         }
+        self.drop_those_too_far_behind(cx);
     }
 
     /// A voter elects; `is_later` if it is in a later round than the one that has elected us.

@@ -54,7 +54,7 @@ pub(crate) struct Handler {
     held: Vec<QuorumPacket>,
     /// It was sent our whole state, rather than what it lacked.
     pub(crate) by_state: bool,
-    /// Bytes of what is held.
+    /// Bytes of its data.
     held_bytes: usize,
     /// The newest proposal sent to it.
     sent: Zxid,
@@ -88,9 +88,14 @@ impl Handler {
         }
     }
 
-    /// Bytes that it will be sent once it is up to date.
+    /// Bytes of data in what it will be sent once it is up to date.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Bytes of memory that all of it takes, data that others share included.
+    pub(crate) fn held_memory(&self) -> usize {
+        self.held_bytes + self.held.len() * size_of::<QuorumPacket>()
     }
 
     pub(crate) fn proposed(&mut self, zxid: Zxid, now: i64) {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod early;
+mod laggard;
 mod lonely;
 mod master;
 mod world;
