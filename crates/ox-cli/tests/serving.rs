@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -227,4 +228,46 @@ fn a_container_runs_nothing_else() {
             .unwrap()
             .contains("zkServer.sh start-foreground")
     );
+}
+
+/// Starts the only member of an ensemble, in a directory that must not begin with an empty tree
+/// unless it is told to.
+fn only_member(dir: &Path) -> Server {
+    let config = dir.join("zoo.cfg");
+    // It speaks to nobody but itself, so any free ports will do.
+    let port = || {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let text = format!(
+        "dataDir={}\nclientPort=0\nstandaloneEnabled=false\ninitLimit=10\nsyncLimit=5\n\
+         db.autocreate=false\nserver.1=127.0.0.1:{}:{}\n",
+        dir.display(),
+        port(),
+        port(),
+    );
+    fs::write(&config, text).unwrap();
+    fs::write(dir.join("myid"), "1").unwrap();
+    Server::start(&mut serve(&[&config.display().to_string()]))
+}
+
+/// Row 35 of the faults: a member that has lost its data looks like a new one.
+#[test]
+fn an_empty_member_that_may_not_begin_has_no_vote() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("version-2");
+    let epoch = || fs::read_to_string(files.join("currentEpoch")).unwrap();
+    for _ in 0..2 {
+        let (code, log) = only_member(dir.path()).end(Signal::TERM);
+        assert_eq!(code, Some(0), "{log:?}");
+        assert!(!log.iter().any(|line| line.contains("LEADING")), "{log:?}");
+        assert!(!files.join("snapshot.0").exists());
+        assert_eq!(epoch(), "-1");
+    }
+    fs::write(dir.path().join("initialize"), "").unwrap();
+    let server = only_member(dir.path());
+    let (code, log) = server.end(Signal::TERM);
+    assert_eq!(code, Some(0), "{log:?}");
+    assert!(files.join("snapshot.0").exists());
+    assert!(!dir.path().join("initialize").exists());
 }

@@ -12,10 +12,10 @@ use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use ox_proto::ServerId;
+use ox_proto::{ServerId, Zxid};
 use ox_replica::{AuthSettings, Core, Database, LocalSessions, ReaperSettings, Settings};
 use ox_session::TouchTable;
-use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, SnapshotError};
+use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, Epochs, SnapshotError};
 use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
@@ -47,6 +47,9 @@ const REPORT_QUEUE: usize = 64;
 
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// In place of the last zxid of a server that has no data and may not begin.
+const NO_DATABASE: Zxid = Zxid(-1);
 
 /// A server alone has this number in its session ids.
 const STANDALONE: ServerId = ServerId(1);
@@ -113,14 +116,16 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let _lock = dirs.lock()?;
     let hash_seed = RandomState::new().hash_one("hash seed");
     let found = load::load(&config, &dirs, hash_seed)?;
-    dirs.take_initialize_marker()?;
+    let is_told_to_begin = dirs.take_initialize_marker()?;
     let last = found.state.tree.last_zxid();
+    let is_new = found.snapshot.is_none();
+    let begins_empty = is_new && last == Zxid::ZERO;
+    let may_begin = begins(&config) || is_told_to_begin || !begins_empty;
     let epochs = match config.ensemble {
-        Some(_) => Some(EpochFiles::open(&dirs).load(last)?),
+        Some(_) => Some(epochs(&dirs, last, may_begin)?),
         None => None,
     };
     let is_behind = found.snapshot.is_some_and(|zxid| zxid != last);
-    let is_new = found.snapshot.is_none();
 
     let limits = ConnectionLimits {
         per_address: usize::try_from(config.limits.max_client_connections).unwrap_or(usize::MAX),
@@ -141,8 +146,9 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         config,
     });
     // The first snapshot must stand before the first record of the log; a later one that only
-    // spares the next start some replay is taken beside the work.
-    if is_new {
+    // spares the next start some replay is taken beside the work. Who may not begin is sent one,
+    // and is to be known as empty until then.
+    if is_new && may_begin {
         snapshot_thread::take(&shared, &dirs, &CancellationToken::new())?;
     }
     let peer = peer(&shared, epochs, found.history, last);
@@ -172,6 +178,32 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         .join()
         .expect("the snapshot thread does not panic");
     outcome
+}
+
+/// Whether a server of an empty directory may begin with an empty tree. One that has lost its data
+/// looks the same, and an ensemble with several of those could forget what it has acknowledged.
+fn begins(config: &Config) -> bool {
+    let ensemble = config.ensemble.as_ref();
+    ensemble.is_none_or(|own| own.settings.create_database)
+}
+
+/// The epochs on the disk. Without permission to begin there is no current one, whatever is written
+/// there: the history that it vouches for is gone, and the server has no vote until it is synced.
+fn epochs(dirs: &DataDirs, last: Zxid, may_begin: bool) -> Result<Epochs, EpochError> {
+    let files = EpochFiles::open(dirs);
+    if may_begin {
+        return files.load(last);
+    }
+    tracing::warn!(
+        "there is no data, and zookeeper.db.autocreate is false: this server has no vote until it \
+         has been synchronized; a new ensemble begins with a file {:?} in each data directory",
+        "initialize",
+    );
+    let found = files.load(NO_DATABASE)?;
+    Ok(Epochs {
+        current: None,
+        ..found
+    })
 }
 
 async fn run(
@@ -287,17 +319,12 @@ fn announce(shared: &Shared, listener: &TcpListener) {
     );
 }
 
-fn last_zxid(shared: &Shared) -> ox_proto::Zxid {
+fn last_zxid(shared: &Shared) -> Zxid {
     shared.database.read().tree.last_zxid()
 }
 
 /// This server's part in its ensemble; without one it is an ensemble by itself.
-fn peer(
-    shared: &Shared,
-    epochs: Option<ox_txnlog::Epochs>,
-    history: History,
-    last: ox_proto::Zxid,
-) -> Peer {
+fn peer(shared: &Shared, epochs: Option<Epochs>, history: History, last: Zxid) -> Peer {
     match (&shared.config.ensemble, epochs) {
         (Some(own), Some(epochs)) => Peer::member(
             ensemble::zab_settings(shared, own, RandomState::new().hash_one("observer")),

@@ -29,6 +29,7 @@ use crate::admin::{Answered, Word};
 use crate::answer_count::AnswerCount;
 use crate::client::{Client, HIGH_WATER};
 use crate::core_task::{Message, millis, zxid_of_reply};
+use crate::identities;
 use crate::shared::{INTAKE, Shared};
 use crate::words;
 
@@ -37,9 +38,6 @@ const MAX_IN_CORE: usize = 1024;
 
 /// Reads among them: each may come back as large as a znode can be, all in one turn.
 const MAX_READS_IN_CORE: usize = 16;
-
-/// Identities that one connection may have. Each costs time in every check against an acl.
-const MAX_IDENTITIES: usize = 256;
 
 /// How long a run of reads may keep the database from the core, in microseconds.
 const MAX_RUN: i64 = 5_000;
@@ -416,19 +414,19 @@ impl Connection {
             packet.auth.as_deref(),
             &address,
         );
-        match outcome {
-            Authentication::Granted(granted) if self.ids.len() < MAX_IDENTITIES => {
-                let mut ids = self.ids.to_vec();
-                for id in granted {
-                    if !ids.contains(&id) {
-                        ids.push(id);
-                    }
-                }
-                self.ids = ids.into();
+        let ids = match outcome {
+            Authentication::Granted(granted) => {
+                identities::with_more(&self.ids, granted, self.max_frame())
+            }
+            Authentication::Failed => None,
+        };
+        match ids {
+            Some(ids) => {
+                self.ids = ids;
                 self.ids_are_news = true;
                 self.reply_now(xid, ErrorCode::Ok, |_| {});
             }
-            Authentication::Granted(_) | Authentication::Failed => {
+            None => {
                 self.shared.metrics.auth_failed_count.add(1);
                 let scheme = packet.scheme.unwrap_or_default();
                 tracing::warn!(client = %self.client.address, scheme, "authentication failed");

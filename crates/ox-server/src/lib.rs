@@ -17,6 +17,7 @@ mod core_task;
 mod ensemble;
 mod fatal;
 mod folders;
+mod identities;
 mod listener;
 mod load;
 mod log_thread;

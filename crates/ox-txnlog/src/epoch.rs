@@ -125,14 +125,16 @@ impl EpochFiles {
 
     /// Finds both epochs when the server starts. `last_zxid` is that of the data, of which
     /// everything is durable; -1 if there is none and the server must not begin with an empty
-    /// tree. A missing file is written with the data's epoch.
+    /// tree; once it may, what says that there was none counts for nothing. A missing file is written
+    /// with the data's epoch.
     pub fn load(&self, last_zxid: Zxid) -> Result<Epochs, EpochError> {
         let of_data = match last_zxid {
             Zxid(NONE) => NONE,
             zxid => zxid.epoch().into(),
         };
-        let stored_current = self.read(EpochName::Current.file())?;
-        let stored_accepted = self.read(EpochName::Accepted.file())?;
+        let counts = |&epoch: &i64| epoch != NONE || last_zxid != Zxid::ZERO;
+        let stored_current = self.read(EpochName::Current.file())?.filter(counts);
+        let stored_accepted = self.read(EpochName::Accepted.file())?.filter(counts);
 
         let mut current = stored_current.unwrap_or(of_data);
         if of_data > current {

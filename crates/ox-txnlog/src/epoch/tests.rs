@@ -77,6 +77,12 @@ fn without_any_history_both_are_minus_one_and_below_every_epoch() {
 }
 
 #[test]
+fn an_empty_tree_that_was_allowed_after_all_begins_with_epoch_0() {
+    check([Some("-1"), Some("-1"), None], Zxid::ZERO, Ok([0, 0]));
+    check([Some("4"), Some("-1"), None], Zxid::ZERO, Ok([4, 0]));
+}
+
+#[test]
 fn stored_epochs_may_be_ahead_of_the_data() {
     check([Some("7"), Some("6"), None], in_epoch(2), Ok([7, 6]));
 }
