@@ -4,9 +4,18 @@
 //! The checks know nothing of the product: this crate has types and a tree of its own. Each
 //! property is a file, with its source on top. Source: reliability.md 3.
 
+mod access;
+mod case;
+mod digest;
 mod history;
+mod judge;
+mod model;
+mod properties;
+mod reads;
 mod report;
 mod request;
+#[cfg(test)]
+mod testing;
 mod txn;
 
 pub use history::{
@@ -19,7 +28,21 @@ pub use request::{
 };
 pub use txn::{Change, NodeKind, Txn, fingerprint};
 
+use case::Case;
+use properties as p;
+
 /// Checks all properties.
-pub fn check_all(_history: &History, _options: &Options) -> Report {
-    Report::default()
+pub fn check_all(history: &History, options: &Options) -> Report {
+    let case = Case::new(history, options);
+    let mut report = Report::default();
+    let checks = [
+        p::p01_write_order::check,
+        p::p02_write_semantics::check,
+        p::p03_unknown_outcomes::check,
+        p::p08_durability::check,
+    ];
+    for check in checks {
+        check(&case, &mut report);
+    }
+    report
 }

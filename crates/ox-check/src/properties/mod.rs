@@ -1,0 +1,6 @@
+//! The properties, one a file.
+
+pub(crate) mod p01_write_order;
+pub(crate) mod p02_write_semantics;
+pub(crate) mod p03_unknown_outcomes;
+pub(crate) mod p08_durability;
