@@ -39,7 +39,11 @@ pub fn check_all(history: &History, options: &Options) -> Report {
         p::p01_write_order::check,
         p::p02_write_semantics::check,
         p::p03_unknown_outcomes::check,
+        p::p04_fifo::check,
+        p::p05_monotonic::check,
+        p::p06_read_your_writes::check,
         p::p08_durability::check,
+        p::p10_ephemerals::check,
     ];
     for check in checks {
         check(&case, &mut report);
