@@ -1,5 +1,6 @@
 //! A history made ready for the checks: the model of its log, and what belongs to what.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use crate::access::Identities;
@@ -7,6 +8,7 @@ use crate::history::{Event, History, OpId, Operation};
 use crate::model::Model;
 use crate::report::Options;
 use crate::txn::Txn;
+use crate::watches::Finding;
 
 /// What came on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Case<'a> {
     pub(crate) streams: Vec<Vec<Item<'a>>>,
     /// All answers, in the order of their coming.
     pub(crate) replies: Vec<(OpId, &'a Operation)>,
+    /// What is wrong with watch events, once it has been looked for.
+    pub(crate) watches: OnceCell<Vec<Finding>>,
 }
 
 impl<'a> Case<'a> {
@@ -52,6 +56,7 @@ impl<'a> Case<'a> {
             writes,
             streams: Vec::new(),
             replies,
+            watches: OnceCell::new(),
         };
         case.streams = case.merge();
         case

@@ -17,6 +17,7 @@ mod request;
 #[cfg(test)]
 mod testing;
 mod txn;
+mod watches;
 
 pub use history::{
     Connection, ConnectionId, Digest, Event, EventKind, History, OpId, Operation, Secret,
@@ -44,6 +45,9 @@ pub fn check_all(history: &History, options: &Options) -> Report {
         p::p06_read_your_writes::check,
         p::p08_durability::check,
         p::p10_ephemerals::check,
+        p::p13_watch_order::check,
+        p::p14_watch_once::check,
+        p::p15_watch_reconnect::check,
     ];
     for check in checks {
         check(&case, &mut report);

@@ -8,3 +8,6 @@ pub(crate) mod p05_monotonic;
 pub(crate) mod p06_read_your_writes;
 pub(crate) mod p08_durability;
 pub(crate) mod p10_ephemerals;
+pub(crate) mod p13_watch_order;
+pub(crate) mod p14_watch_once;
+pub(crate) mod p15_watch_reconnect;
