@@ -43,11 +43,18 @@ pub fn check_all(history: &History, options: &Options) -> Report {
         p::p04_fifo::check,
         p::p05_monotonic::check,
         p::p06_read_your_writes::check,
+        p::p07_sync::check,
         p::p08_durability::check,
+        p::p09_atomic_multi::check,
         p::p10_ephemerals::check,
+        p::p11_session_life::check,
+        p::p12_sequential::check,
         p::p13_watch_order::check,
         p::p14_watch_once::check,
         p::p15_watch_reconnect::check,
+        p::p16_stat_algebra::check,
+        p::p17_replica_agreement::check,
+        p::p19_acl::check,
     ];
     for check in checks {
         check(&case, &mut report);
