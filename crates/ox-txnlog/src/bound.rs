@@ -113,6 +113,7 @@ impl BoundFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RealDisk;
 
     fn bound(log: &str, offset: u64) -> SyncedBound {
         SyncedBound {
@@ -125,17 +126,17 @@ mod tests {
     #[test]
     fn the_last_note_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(SyncedBound::read(dir.path()).unwrap(), None);
-        let mut file = BoundFile::open(dir.path()).unwrap();
+        assert_eq!(SyncedBound::read(&RealDisk, dir.path()).unwrap(), None);
+        let mut file = BoundFile::open(&RealDisk, dir.path()).unwrap();
         file.note(&bound("log.200000011", 77_777)).unwrap();
         file.note(&bound("log.1", 20)).unwrap();
         file.sync().unwrap();
-        let read = || SyncedBound::read(dir.path()).unwrap();
+        let read = || SyncedBound::read(&RealDisk, dir.path()).unwrap();
         assert_eq!(read(), Some(bound("log.1", 20)));
-        SyncedBound::replace(dir.path(), Some(&bound("log.f", 16))).unwrap();
+        SyncedBound::replace(&RealDisk, dir.path(), Some(&bound("log.f", 16))).unwrap();
         assert_eq!(read(), Some(bound("log.f", 16)));
         for _ in 0..2 {
-            SyncedBound::replace(dir.path(), None).unwrap();
+            SyncedBound::replace(&RealDisk, dir.path(), None).unwrap();
             assert_eq!(read(), None);
         }
     }

@@ -194,6 +194,8 @@ fn starts_with(name: &OsStr, prefixes: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -206,7 +208,8 @@ mod tests {
         assert!(matches!(refused, DirError::Missing(dir) if dir == data.join("version-2")));
         let dirs = DataDirs::open(&data, &logs, true).unwrap();
         assert!(dirs.snap.is_dir() && dirs.log.is_dir());
-        assert_eq!(DataDirs::open(&data, &logs, false).unwrap(), dirs);
+        let found = DataDirs::open(&data, &logs, false).unwrap();
+        assert_eq!((found.snap, found.log), (dirs.snap, dirs.log));
     }
 
     #[test]
@@ -252,7 +255,7 @@ mod tests {
             fs::write(dirs.snap.join(name), "").unwrap();
         }
         let _lock = dirs.lock().unwrap();
-        let left = list(&dirs.snap, |name| Some(name.to_owned())).unwrap();
+        let left = list(&RealDisk, &dirs.snap, |name| Some(name.to_owned())).unwrap();
         let mut left: Vec<_> = left.into_iter().map(|(_, name)| name).collect();
         left.sort();
         assert_eq!(left, ["log.5", LOCK, "snapshot.5.tmp"]);

@@ -52,7 +52,7 @@ pub fn purge(dirs: &DataDirs, retain: usize) -> Result<Vec<PathBuf>, PurgeError>
 fn oldest_kept(dirs: &DataDirs, retain: usize) -> Result<Option<SnapshotFile>, PurgeError> {
     let mut kept = Vec::new();
     for file in snapshots(dirs)? {
-        match verify_snapshot(dirs, &file) {
+        match verify_snapshot(&*dirs.disk, &file) {
             Ok(()) => kept.push(file),
             Err(error) => tracing::warn!(%error, "a broken snapshot does not count as kept"),
         }
@@ -81,9 +81,9 @@ mod tests {
     use ox_proto::Zxid;
 
     use super::*;
-    use crate::SnapshotWriter;
     use crate::format::{Compression, list, log_name, parse_snapshot_name};
     use crate::testing::Folder;
+    use crate::{RealDisk, SnapshotWriter};
 
     fn folder(snapshots: &[&str], logs: &[i64]) -> Folder {
         let folder = Folder::new();
@@ -104,7 +104,10 @@ mod tests {
     }
 
     fn names(folder: &Folder) -> Vec<String> {
-        let found = list(&folder.dirs.snap, |name| name.to_str().map(str::to_owned)).unwrap();
+        let found = list(&RealDisk, &folder.dirs.snap, |name| {
+            name.to_str().map(str::to_owned)
+        })
+        .unwrap();
         let mut names: Vec<_> = found.into_iter().map(|(_, name)| name).collect();
         names.sort();
         names

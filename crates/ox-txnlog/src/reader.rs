@@ -176,7 +176,7 @@ impl LogReader {
     pub(crate) fn go_to(&mut self, offset: u64) -> Result<(), IoFailure> {
         let mut go = || -> io::Result<u64> {
             self.input.seek(SeekFrom::Start(offset))?;
-            Ok(self.input.get_ref().file.length()?)
+            self.input.get_ref().file.length()
         };
         // It may be cut to less than where we are.
         self.length = go().doing("read", &self.path)?.max(offset);

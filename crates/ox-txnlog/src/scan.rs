@@ -105,7 +105,9 @@ fn read_at(file: &dyn DiskFile, chunk: &mut [u8], at: u64) -> io::Result<usize> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     use super::*;
     use crate::format::push_entry;

@@ -151,8 +151,8 @@ impl Segment {
 
     /// Makes sure that `written..end` is mapped; false if there is no mapping to be had.
     fn map_window(&mut self, end: u64) -> bool {
-        let covered = |window: &Box<dyn Window>| window.covers(self.written, end);
-        if self.options.mapped && !self.window.as_ref().is_some_and(covered) {
+        let covered = |window: &dyn Window| window.covers(self.written, end);
+        if self.options.mapped && !self.window.as_deref().is_some_and(covered) {
             let start = self.written - self.written % PAGE;
             self.window = self
                 .file

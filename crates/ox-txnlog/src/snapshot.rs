@@ -202,7 +202,7 @@ pub fn load_newest<S: ImageSink>(
     let mut rejected = Vec::new();
     for file in snapshots(dirs)?.into_iter().take(MAX_CANDIDATES) {
         let mut sink = new_sink();
-        match load_snapshot(dirs, &file, &mut sink) {
+        match load_snapshot(&*dirs.disk, &file, &mut sink) {
             Ok(tail) => {
                 return Ok(Some(Loaded {
                     file,
@@ -241,7 +241,7 @@ fn load_unrenamed<S: ImageSink>(
 ) -> Result<Option<Loaded<S>>, SnapshotError> {
     for file in unrenamed(dirs)? {
         let mut sink = new_sink();
-        match load_snapshot(dirs, &file, &mut sink) {
+        match load_snapshot(&*dirs.disk, &file, &mut sink) {
             Ok(tail) => {
                 tracing::warn!(path = ?file.path, "the only snapshot is one under a temporary name");
                 return Ok(Some(Loaded {

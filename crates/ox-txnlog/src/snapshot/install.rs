@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{Folder, Started, log_of, payload};
-    use crate::{Log, LogConfig};
+    use crate::{Log, LogConfig, RealDisk};
 
     /// Records 1 to 9 in three logs, the last of them still with unused space and a note, and
     /// some snapshots.
@@ -161,7 +161,7 @@ mod tests {
         std::fs::rename(folder.dirs.snap.join("snapshot.8"), compressed).unwrap();
         let closed = folder.begin_snapshot(8).close(Zxid(8), 0, Zxid(8)).unwrap();
         for step in closed.steps().unwrap() {
-            step.perform().unwrap();
+            step.perform(&RealDisk).unwrap();
             let of_eight = folder
                 .names()
                 .into_iter()
@@ -219,7 +219,7 @@ mod tests {
             let closed = writer.close(Zxid(zxid), 0, Zxid(zxid)).unwrap();
             prop_assert_eq!(folder.copy().restart(), old);
             for step in closed.steps().unwrap() {
-                step.perform().unwrap();
+                step.perform(&RealDisk).unwrap();
                 let copy = folder.copy();
                 prop_assert_eq!(copy.restart(), exactly(zxid));
                 // What the start has completed stays so.

@@ -10,10 +10,10 @@ use simd_adler32::Adler32;
 use super::read_ahead::ReadAhead;
 use super::snappy::SnappyReader;
 use super::{SEAL_LENGTH, SEAL_TEXT, SnapshotError, SnapshotFile};
-use crate::disk::{Open, Reading};
+use crate::CallerError;
+use crate::disk::{Disk, Open, Reading};
 use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, HEADER_LENGTH, SNAPSHOT_MAGIC, i32_at, i64_at};
-use crate::{CallerError, DataDirs};
 
 /// Bytes that are read and handed on at a time.
 const CHUNK: usize = 256 << 10;
@@ -76,9 +76,9 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn open(dirs: &DataDirs, file: &'a SnapshotFile) -> Result<Self, SnapshotError> {
+    fn open(disk: &dyn Disk, file: &'a SnapshotFile) -> Result<Self, SnapshotError> {
         let path = &file.path;
-        let input = dirs.disk.open(path, Open::Read).doing("open", path)?;
+        let input = disk.open(path, Open::Read).doing("open", path)?;
         let length = input.length().doing("read", path)?;
         let input = Reading::new(input);
         let input: Box<dyn Read + Send> = match file.compression {
@@ -112,11 +112,11 @@ impl<'a> Stream<'a> {
 /// Reads a snapshot into `sink`. All its seals hold if this succeeds; otherwise what the sink has
 /// taken in is worthless.
 pub fn load_snapshot(
-    dirs: &DataDirs,
+    disk: &dyn Disk,
     file: &SnapshotFile,
     sink: &mut dyn ImageSink,
 ) -> Result<SnapshotTail, SnapshotError> {
-    let mut stream = Stream::open(dirs, file)?;
+    let mut stream = Stream::open(disk, file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
     sink.expect(stream.length);
@@ -154,14 +154,14 @@ pub fn load_snapshot(
 
 /// Checks that a snapshot is what was written, without taking it in: its last seal is over
 /// everything before it. Fails, too, if something follows that seal.
-pub fn verify_snapshot(dirs: &DataDirs, file: &SnapshotFile) -> Result<(), SnapshotError> {
-    read_tail(dirs, file).map(drop)
+pub fn verify_snapshot(disk: &dyn Disk, file: &SnapshotFile) -> Result<(), SnapshotError> {
+    read_tail(disk, file).map(drop)
 }
 
 /// Does what [`verify_snapshot`] does, and reads what stands behind the image. Where the image
 /// ends is told by the seal behind it, so the sections must be among those that we know.
 pub(crate) fn read_tail(
-    dirs: &DataDirs,
+    disk: &dyn Disk,
     file: &SnapshotFile,
 ) -> Result<SnapshotTail, SnapshotError> {
     const LONGEST: usize = SEAL_LENGTH + DIGEST + LAST_ZXID;
@@ -172,7 +172,7 @@ pub(crate) fn read_tail(
         SEAL_LENGTH,
     ];
 
-    let mut stream = Stream::open(dirs, file)?;
+    let mut stream = Stream::open(disk, file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
     while stream.read(CHUNK, &mut window)? > 0 {
