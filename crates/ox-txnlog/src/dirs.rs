@@ -149,8 +149,13 @@ impl DataDirs {
         }
     }
 
+    /// What they are on.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Each folder once.
-    fn each(&self) -> impl Iterator<Item = &Path> {
+    pub fn each(&self) -> impl Iterator<Item = &Path> {
         let log = self.are_split().then_some(self.log.as_path());
         [self.snap.as_path()].into_iter().chain(log)
     }

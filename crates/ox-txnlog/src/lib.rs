@@ -43,7 +43,7 @@ pub use cursor::LogCursor;
 pub use dirs::{DataDirs, DirError, DirLock};
 pub use disk::{Disk, DiskFile, Open, RealDisk, Window};
 pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
-pub use error::IoFailure;
+pub use error::{Doing, IoFailure};
 pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
 pub use purge::{MIN_RETAIN, PurgeError, purge};
