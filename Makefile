@@ -49,6 +49,11 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+.PHONY: model
+model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)
+	cargo test --locked --profile quick -p ox-zab --test simulation \
+	    small_ensembles_within_larger_bounds -- --ignored --nocapture
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench
