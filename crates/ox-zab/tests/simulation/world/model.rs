@@ -6,7 +6,6 @@
 //! synchronization, broadcast and recovery. States are told apart by a hash of all that they are,
 //! the memory of the checks included. Source: reliability.md 4.3; the TLA+ models of ZooKeeper.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::*;
@@ -84,7 +83,8 @@ impl World {
     /// Explores all that can happen from here.
     pub(crate) fn explore(self, bound: Bound) -> Explored {
         let mut found = Explored::default();
-        let mut seen = HashSet::new();
+        #[expect(clippy::disallowed_types, reason = "nobody looks at its order")]
+        let mut seen = std::collections::HashSet::new();
         let mut stack = vec![(self, bound)];
         while let Some((mut world, mut bound)) = stack.pop() {
             world.settle();
