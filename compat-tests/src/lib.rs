@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod ensemble;
+pub mod faults;
 pub mod fixtures;
 pub mod history;
 pub mod load;

@@ -1,0 +1,22 @@
+//! Real processes and the real kernel made to fail, round after round, under a load whose every
+//! answer is recorded: no acknowledged write is lost, and a server always starts again.
+//!
+//! Quick forms here; `make faults` sets the numbers of rounds of the full ones. What needs root or
+//! a tool that is missing is skipped and says so.
+
+mod load;
+mod signals;
+
+use std::process::ExitCode;
+
+use compat_tests::suite;
+
+fn main() -> ExitCode {
+    suite::main(
+        "faults",
+        &[
+            ("kill_9_of_any_members", signals::kills),
+            ("members_stopped_longer_than_a_session", signals::pauses),
+        ],
+    )
+}
