@@ -4,6 +4,8 @@
 //! Invariant: what is made here (mounts, namespaces, processes) goes with the value that stands
 //! for it, also when a test panics. What a machine does not let us do is a `Skip` with its reason.
 
+pub mod disk;
+
 use std::process::{Command, Output};
 
 use rand::SeedableRng;

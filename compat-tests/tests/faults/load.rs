@@ -49,11 +49,6 @@ impl Loaded {
         });
     }
 
-    /// Writes acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.recording.acknowledged()
-    }
-
     /// Ends the load and checks the record against the state that all members agree on, also after
     /// the sessions' ends.
     #[track_caller]

@@ -5,6 +5,7 @@
 //! a tool that is missing is skipped and says so.
 
 mod load;
+mod power;
 mod signals;
 
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ fn main() -> ExitCode {
         &[
             ("kill_9_of_any_members", signals::kills),
             ("members_stopped_longer_than_a_session", signals::pauses),
+            ("power_cuts_of_one_server", power::standalone),
+            ("power_cuts_of_an_ensemble", power::ensemble),
         ],
     )
 }
