@@ -4,6 +4,7 @@
 //! Quick forms here; `make faults` sets the numbers of rounds of the full ones. What needs root or
 //! a tool that is missing is skipped and says so.
 
+mod calls;
 mod load;
 mod power;
 mod signals;
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
         &[
             ("kill_9_of_any_members", signals::kills),
             ("members_stopped_longer_than_a_session", signals::pauses),
+            ("every_call_fails_once", calls::from_the_start),
+            ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
             ("power_cuts_of_one_server", power::standalone),
             ("power_cuts_of_an_ensemble", power::ensemble),
         ],

@@ -25,6 +25,8 @@ use rustix::fs::{Advice, fadvise};
 use crate::load::{Loaded, three_voters};
 
 const WRITERS: usize = 4;
+/// After so many rounds on the same data it begins with a new folder: the disk is small.
+const GENERATION: usize = 8;
 const PAGE: u64 = 4096;
 
 /// One server; its disk goes under pipelined writes, or while it starts.
@@ -40,6 +42,7 @@ pub(crate) fn standalone() -> Result<(), Skip> {
         .line("snapCount", "2000")
         .line("preAllocSize", "1024");
     let mut all: Vec<Written> = Vec::new();
+    let mut acknowledged = 0;
     let mut ends = Ends::default();
     for round in 0..rounds {
         let server = setup.start()?;
@@ -66,13 +69,19 @@ pub(crate) fn standalone() -> Result<(), Skip> {
         let server = setup.start()?;
         check(server.address(), &written);
         all.extend(written);
-        server.kill();
+        if round % GENERATION == GENERATION - 1 || round + 1 == rounds {
+            check(server.address(), &all);
+            acknowledged += all
+                .drain(..)
+                .map(|written| written.acknowledged())
+                .sum::<usize>();
+            server.kill();
+            std::fs::remove_dir_all(&data).expect("a folder of ours");
+        } else {
+            server.kill();
+        }
     }
-    let server = setup.start()?;
-    check(server.address(), &all);
-    server.kill();
     disk.unmount();
-    let acknowledged: usize = all.iter().map(Written::acknowledged).sum();
     say(format!(
         "   {rounds} power cuts, {acknowledged} acknowledged writes, 0 lost, 0 starts refused; the \
          server ended with {ends:?}"
