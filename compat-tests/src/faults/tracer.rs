@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,8 @@ pub struct Injection {
     pub fault: Fault,
     /// In which call of a thread, from 1; `None` is every one.
     pub when: Option<usize>,
-    /// Only calls that have to do with this file.
-    pub path: Option<PathBuf>,
+    /// Only calls that have to do with this file among the server's data.
+    pub file: Option<&'static str>,
 }
 
 impl std::fmt::Display for Injection {
@@ -48,15 +48,15 @@ impl std::fmt::Display for Injection {
         } = self;
         let when = when.map_or("every".to_owned(), |when| format!("#{when}"));
         write!(formatter, "{when} {call}: {fault:?}")?;
-        let name = self.path.as_ref().and_then(|path| path.file_name());
-        name.map_or(Ok(()), |name| write!(formatter, " ({})", name.display()))
+        self.file
+            .map_or(Ok(()), |name| write!(formatter, " on {name}"))
     }
 }
 
 impl Injection {
     /// The words after `strace` but for what is to be traced; also what is sent to clients is
     /// written down.
-    fn words(&self, out: &Path) -> Vec<String> {
+    fn words(&self, data: &Path, out: &Path) -> Vec<String> {
         let Self { call, fault, .. } = self;
         let what = match fault {
             Fault::Error(name) => format!("error={name}"),
@@ -70,8 +70,8 @@ impl Injection {
         words.push(out.display().to_string());
         words.extend(["-e".to_owned(), format!("trace={TRACED},sendto")]);
         words.extend(["-e".to_owned(), format!("inject={call}:{what}{when}")]);
-        if let Some(path) = &self.path {
-            words.extend(["-P".to_owned(), path.display().to_string()]);
+        if let Some(name) = self.file {
+            words.extend(["-P".to_owned(), data.join(name).display().to_string()]);
         }
         words
     }
@@ -91,11 +91,11 @@ pub fn needs_strace() -> Result<(), Skip> {
 }
 
 /// Words to put in front of a server's command, of which all threads are traced. The server is
-/// still our own child: `strace` hides behind it.
-pub fn wrapper(injection: Option<&Injection>, out: &Path) -> Vec<String> {
+/// still our own child: `strace` hides behind it. `data` is the folder of its snapshots and logs.
+pub fn wrapper(injection: Option<&Injection>, data: &Path, out: &Path) -> Vec<String> {
     let mut words: Vec<String> = ["strace", "-D", "-f"].map(str::to_owned).into();
     match injection {
-        Some(injection) => words.extend(injection.words(out)),
+        Some(injection) => words.extend(injection.words(data, out)),
         None => {
             let out = out.display().to_string();
             let traced = format!("trace={TRACED}");
@@ -112,7 +112,13 @@ pub struct Attached(Child);
 impl Attached {
     /// Attaches to the thread of this name.
     #[track_caller]
-    pub fn to(server: &Server, thread: &str, injection: &Injection, out: &Path) -> Self {
+    pub fn to(
+        server: &Server,
+        thread: &str,
+        injection: &Injection,
+        data: &Path,
+        out: &Path,
+    ) -> Self {
         let mut task = 0;
         wait_until("the thread is there", || {
             task = thread_id(server.pid(), thread).unwrap_or_default();
@@ -120,7 +126,7 @@ impl Attached {
         });
         let child = Command::new("strace")
             .args(["-p", &task.to_string()])
-            .args(injection.words(out))
+            .args(injection.words(data, out))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

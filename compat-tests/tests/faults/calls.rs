@@ -7,7 +7,7 @@
 //! and nobody is told anything any more.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use compat_tests::faults::seeded;
@@ -27,7 +27,7 @@ const SNAP_COUNT: &str = "14";
 const END: Duration = Duration::from_secs(15);
 
 /// Errors that each call is made to return.
-const ERRORS: [(&str, &[&str]); 12] = [
+const ERRORS: [(&str, &[&str]); 11] = [
     ("fsync", &["EIO", "ENOSPC"]),
     ("fdatasync", &["EIO", "ENOSPC"]),
     ("msync", &["EIO", "ENOSPC"]),
@@ -39,7 +39,18 @@ const ERRORS: [(&str, &[&str]); 12] = [
     ("pwritev", &["ENOSPC", "EIO"]),
     ("unlink", &["EIO"]),
     ("mkdir", &["ENOSPC"]),
-    ("mmap", &["ENOMEM"]),
+];
+
+/// The same for single files: calls that would be hidden behind those on others, or that do not
+/// fail for the disk's sake on others.
+const OF_FILES: [(&str, &str, &[&str]); 6] = [
+    ("tmp.snapshot.0", "write", &["EIO", "ENOSPC"]),
+    ("tmp.log.1", "mmap", &["ENOMEM", "ENODEV"]),
+    ("tmp.log.1", "pwrite64", &["EIO", "ENOSPC"]),
+    // Of the thread that writes zeros ahead.
+    ("log.1", "pwrite64", &["EIO", "ENOSPC"]),
+    ("log.1", "fdatasync", &["EIO"]),
+    ("log.1", "openat", &["EIO"]),
 ];
 
 /// All threads from the start on.
@@ -50,6 +61,9 @@ pub(crate) fn from_the_start() -> Result<(), Skip> {
     let mut plan = Vec::new();
     for (call, errors) in ERRORS {
         plan.extend(injections(call, errors, counts.get(call).copied(), None));
+    }
+    for (file, call, errors) in OF_FILES {
+        plan.extend(injections(call, errors, Some(3), Some(file)));
     }
     sweep.run(plan, None)
 }
@@ -71,7 +85,7 @@ fn injections(
     call: &str,
     errors: &[&'static str],
     times: Option<usize>,
-    path: Option<PathBuf>,
+    file: Option<&'static str>,
 ) -> Vec<Injection> {
     let faults = errors.iter().map(|error| Fault::Error(error));
     let faults: Vec<Fault> = faults.chain([Fault::Kill]).collect();
@@ -82,7 +96,7 @@ fn injections(
                 call: call.to_owned(),
                 fault: fault.clone(),
                 when: Some(when),
-                path: path.clone(),
+                file,
             });
         }
     }
@@ -124,7 +138,7 @@ impl Sweep {
         let setup = self.setup(folder);
         let server = setup
             .clone()
-            .wrapper(&words(&wrapper(None, &out)))
+            .wrapper(&words(&wrapper(None, folder, &out)))
             .start()?;
         let written = Written::one_by_one(server.address(), 0, WRITES);
         assert_eq!(written.acknowledged(), WRITES, "nothing fails yet");
@@ -166,15 +180,19 @@ impl Sweep {
         let out = folder.join("trace");
         let setup = self.setup(folder);
         let traced = match thread {
-            None => setup
-                .clone()
-                .wrapper(&words(&wrapper(Some(injection), &out))),
+            None => {
+                setup
+                    .clone()
+                    .wrapper(&words(&wrapper(Some(injection), &setup.snapshots(), &out)))
+            }
             Some(_) => setup.clone(),
         };
         let (written, end) = match traced.try_start()? {
             Err(refused) => (None, format!("exit {:?} at its start", refused.code)),
             Ok(server) => {
-                let attached = thread.map(|thread| Attached::to(&server, thread, injection, &out));
+                let attached = thread.map(|thread| {
+                    Attached::to(&server, thread, injection, &setup.snapshots(), &out)
+                });
                 let written = Written::one_by_one(server.address(), 0, WRITES);
                 let end = self.end(
                     server,
