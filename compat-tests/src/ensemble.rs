@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ports::Port;
+use crate::ports::Ports;
 use crate::server::{Kind, LOOK, PROBE, Server, Setup};
 use crate::suite::{Skip, say};
 use crate::tree::{self, Node};
@@ -38,6 +38,16 @@ pub struct Plan {
     client_ports: ClientPorts,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
+    places: Vec<Place>,
+}
+
+/// A network namespace of a member's own.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its address there, as clients and the other members see it.
+    pub host: Ipv4Addr,
+    /// Words in front of a command that is to run there.
+    pub enter: Vec<String>,
 }
 
 /// Where a configuration says on which port clients are served.
@@ -56,29 +66,6 @@ pub enum Mode {
     Leader,
     Follower,
     Observer,
-}
-
-/// The ports of a member, its own whether it runs or not.
-#[derive(Debug)]
-struct Ports {
-    quorum: Port,
-    election: Port,
-    client: Port,
-}
-
-impl Ports {
-    fn claim() -> Self {
-        Self {
-            quorum: Port::claim(),
-            election: Port::claim(),
-            client: Port::claim(),
-        }
-    }
-
-    /// Where clients connect.
-    fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.client.number()))
-    }
 }
 
 /// An ensemble.
@@ -107,6 +94,7 @@ impl Plan {
             client_ports: ClientPorts::InServerLines,
             lines: Vec::new(),
             properties: Vec::new(),
+            places: Vec::new(),
         };
         plan.line("tickTime", "500")
             .line("initLimit", "40")
@@ -142,10 +130,21 @@ impl Plan {
         self
     }
 
+    /// Members run in namespaces of their own instead of all on loopback; one for each.
+    #[must_use]
+    pub fn places(mut self, places: Vec<Place>) -> Self {
+        self.places = places;
+        self
+    }
+
     /// Writes the files of an ensemble of which no member runs yet.
     pub fn lay_out(&self, home: &Path) -> Ensemble {
         let kinds: Vec<Kind> = self.voters.iter().chain(&self.observers).copied().collect();
-        let ports: Vec<Ports> = kinds.iter().map(|_| Ports::claim()).collect();
+        let ports = |index: usize| match self.places.get(index) {
+            Some(place) => Ports::standard(place.host),
+            None => Ports::claim(),
+        };
+        let ports: Vec<Ports> = (0..kinds.len()).map(ports).collect();
         let server_lines: Vec<(String, String)> = ports
             .iter()
             .enumerate()
@@ -167,12 +166,16 @@ impl Plan {
                 if self.voters.len() <= index {
                     setup = setup.line("peerType", "observer");
                 }
-                let client = ports.client.number();
+                if let Some(place) = self.places.get(index) {
+                    let words: Vec<&str> = place.enter.iter().map(String::as_str).collect();
+                    setup = setup.host(place.host).wrapper(&words);
+                }
+                let client = ports.client;
                 setup = match self.client_ports {
                     ClientPorts::InServerLines => setup.port_in_server_line(client),
                     ClientPorts::InOwnLines => setup
                         .line("clientPort", &client.to_string())
-                        .line("clientPortAddress", "127.0.0.1"),
+                        .line("clientPortAddress", &ports.host.to_string()),
                 };
                 let data = folder.join("data");
                 fs::create_dir_all(&data).expect("a folder can be made");
@@ -198,8 +201,13 @@ impl Plan {
         } else {
             "observer"
         };
-        let (quorum, election) = (ports.quorum.number(), ports.election.number());
-        let mut value = format!("127.0.0.1:{quorum}:{election}:{role}");
+        let Ports {
+            host,
+            quorum,
+            election,
+            ..
+        } = ports;
+        let mut value = format!("{host}:{quorum}:{election}:{role}");
         if self.client_ports == ClientPorts::InServerLines {
             write!(value, ";{}", ports.address()).expect("a String takes all");
         }

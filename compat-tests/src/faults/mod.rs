@@ -5,6 +5,7 @@
 //! for it, also when a test panics. What a machine does not let us do is a `Skip` with its reason.
 
 pub mod disk;
+pub mod network;
 pub mod tracer;
 
 use std::process::{Command, Output};

@@ -6,6 +6,7 @@
 
 mod calls;
 mod load;
+mod partitions;
 mod power;
 mod signals;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         &[
             ("kill_9_of_any_members", signals::kills),
             ("members_stopped_longer_than_a_session", signals::pauses),
+            ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
             ("power_cuts_of_one_server", power::standalone),
