@@ -52,6 +52,14 @@ impl Tmpfs {
         run(&["mount", "-o", &options, text(&self.at)]).expect("it was mounted by us");
     }
 
+    /// Leaves so many bytes beside those that are used.
+    #[track_caller]
+    pub fn leave(&self, bytes: u64) {
+        let space = rustix::fs::statvfs(&self.at).expect("a file system of ours");
+        let used = (space.f_blocks - space.f_bfree) * space.f_frsize;
+        self.limit(&format!("size={}", used + bytes));
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.at

@@ -44,6 +44,8 @@ pub struct Network {
 
 #[derive(Debug)]
 struct Host {
+    /// Our end of its cable.
+    cable: String,
     namespace: String,
     address: Ipv4Addr,
 }
@@ -73,18 +75,19 @@ impl Network {
         ip(&format!("address add {}/24 dev {bridge}", address(254)))?;
         ip(&format!("link set {bridge} up"))?;
         for number in 1..=hosts {
-            let (here, there) = (format!("oxv{pid}-{number}"), "eth0");
+            let (cable, there) = (format!("oxv{pid}-{number}"), "eth0");
             let namespace = format!("ox-{pid}-{number}");
             let address = address(number);
             ip(&format!("netns add {namespace}"))?;
             self.hosts.push(Host {
+                cable: cable.clone(),
                 namespace: namespace.clone(),
                 address,
             });
             ip(&format!(
-                "link add {here} type veth peer name {there} netns {namespace}"
+                "link add {cable} type veth peer name {there} netns {namespace}"
             ))?;
-            ip(&format!("link set {here} master {bridge} up"))?;
+            ip(&format!("link set {cable} master {bridge} up"))?;
             ip(&format!(
                 "-n {namespace} address add {address}/24 dev {there}"
             ))?;
@@ -148,8 +151,9 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // A namespace goes with its last process, and its end of the link with it.
         for host in &self.hosts {
+            // A namespace stays for as long as there are sockets in it that nobody answers.
+            remove(&format!("link delete {}", host.cable));
             remove(&format!("netns delete {}", host.namespace));
         }
         remove(&format!("link delete {}", self.bridge));

@@ -4,6 +4,7 @@
 //! Quick forms here; `make faults` sets the numbers of rounds of the full ones. What needs root or
 //! a tool that is missing is skipped and says so.
 
+mod broken_disk;
 mod calls;
 mod load;
 mod partitions;
@@ -20,6 +21,10 @@ fn main() -> ExitCode {
         &[
             ("kill_9_of_any_members", signals::kills),
             ("members_stopped_longer_than_a_session", signals::pauses),
+            (
+                "disks_that_cannot_keep_what_they_took",
+                broken_disk::write_back_errors,
+            ),
             ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),

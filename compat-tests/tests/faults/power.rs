@@ -164,10 +164,10 @@ fn check(address: std::net::SocketAddr, written: &[Written]) {
 
 /// How servers have ended: by an exit code, or by a signal.
 #[derive(Default)]
-struct Ends(std::collections::BTreeMap<String, usize>);
+pub(crate) struct Ends(std::collections::BTreeMap<String, usize>);
 
 impl Ends {
-    fn note(&mut self, status: std::process::ExitStatus) {
+    pub(crate) fn note(&mut self, status: std::process::ExitStatus) {
         *self.0.entry(status.to_string()).or_default() += 1;
     }
 }
