@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -311,6 +312,14 @@ impl Ensemble {
     #[track_caller]
     pub fn stop(&mut self, sid: Sid) {
         self.take(sid).terminate();
+    }
+
+    /// Waits until a member has ended by itself: how, and all that it had logged.
+    #[track_caller]
+    pub fn wait_for_end(&mut self, sid: Sid) -> (ExitStatus, String) {
+        let (status, log) = self.take(sid).wait(DEADLINE);
+        let status = status.unwrap_or_else(|| panic!("server {sid} goes on:\n{log}"));
+        (status, log)
     }
 
     /// kill -9, also of a paused member.

@@ -6,6 +6,7 @@
 
 mod broken_disk;
 mod calls;
+mod full_disk;
 mod load;
 mod partitions;
 mod power;
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
         &[
             ("kill_9_of_any_members", signals::kills),
             ("members_stopped_longer_than_a_session", signals::pauses),
+            ("full_disks_of_one_server", full_disk::standalone),
+            ("full_disks_of_members", full_disk::ensemble),
             (
                 "disks_that_cannot_keep_what_they_took",
                 broken_disk::write_back_errors,
