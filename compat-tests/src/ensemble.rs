@@ -488,17 +488,25 @@ impl Ensemble {
         client.close();
     }
 
-    /// The digest that a member has noted for a zxid, from its four-letter word `hash`.
+    /// The digest that a member has noted for a zxid.
     #[track_caller]
     fn digest_at(&self, sid: Sid, zxid: i64) -> i64 {
-        let text = self
-            .running(sid)
-            .four_letter_word("hash")
-            .expect("hash is answered");
-        let wanted = format!("{zxid:x}: ");
-        let digest = text.lines().find_map(|line| line.strip_prefix(&wanted));
-        let digest = digest.unwrap_or_else(|| panic!("server {sid}: no {wanted} in\n{text}"));
-        digest.trim().parse().expect("a decimal digest")
+        let digests = self.digests(sid);
+        let digest = digests.get(&zxid);
+        *digest.unwrap_or_else(|| panic!("server {sid}: no {zxid:#x} in {digests:x?}"))
+    }
+
+    /// The digests that a member has noted of late, by zxid, from its four-letter word `hash`.
+    #[track_caller]
+    pub fn digests(&self, sid: Sid) -> BTreeMap<i64, i64> {
+        let text = self.running(sid).four_letter_word("hash");
+        let text = text.expect("hash is answered");
+        let digest = |line: &str| {
+            let (zxid, digest) = line.split_once(": ")?;
+            let zxid = i64::from_str_radix(zxid.trim(), 16).ok()?;
+            Some((zxid, digest.trim().parse().ok()?))
+        };
+        text.lines().filter_map(digest).collect()
     }
 
     /// Panics with the log of a member that has ended by itself.

@@ -18,4 +18,5 @@ pub mod state;
 pub mod suite;
 pub mod synchronization;
 pub mod tree;
+pub mod txnlog;
 pub mod wire;

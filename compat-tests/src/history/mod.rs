@@ -8,11 +8,15 @@
 //! the new value is shown, and once.
 
 mod check;
+mod properties;
+mod recorder;
 mod recording;
 mod watcher;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use recorder::Recorder;
 pub use recording::Recording;
 pub use watcher::Watched;
 
@@ -112,6 +116,8 @@ pub struct History {
     pub written: Vec<Written>,
     /// The watchers' records.
     pub watched: Vec<Watched>,
+    /// All requests, answers and events of both.
+    pub recorder: Arc<Recorder>,
 }
 
 impl Operation {

@@ -59,6 +59,7 @@ impl Loaded {
         history.check(&self.ensemble.check_same_state());
         history.close_sessions();
         history.check_closed(&self.ensemble.check_same_state());
+        history.check_properties(&self.ensemble);
         say(format!(
             "   {rounds} rounds of {what}, 0 acknowledged writes lost: {}",
             history.summary()
