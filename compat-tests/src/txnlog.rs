@@ -39,25 +39,15 @@ pub fn read(folder: &Path, server: u64, applied: i64) -> Logged {
     }
     logged.log.server = server;
     logged.log.applied = applied;
-    logged.log.covered = covered(folder, &logged.log.entries);
+    logged.log.covered = covered(folder);
     logged
 }
 
-/// A log that a snapshot has taken the place of does not begin with the first zxid, or goes on
-/// behind a gap: up to there a snapshot holds what is missing.
-fn covered(folder: &Path, entries: &[(i64, u64)]) -> i64 {
+/// The oldest snapshot is that of an empty tree, unless one that came from a leader has taken the
+/// place of all that was there.
+fn covered(folder: &Path) -> i64 {
     let snapshots = numbered(folder, "snapshot.");
-    let newest = snapshots.last().map_or(0, |(zxid, _)| *zxid);
-    let mut covered = 0;
-    let mut before = 0;
-    for (zxid, _) in entries {
-        let begins_epoch = before >> 32 != zxid >> 32 && zxid & 0xffff_ffff == 1;
-        if *zxid != before + 1 && !begins_epoch {
-            covered = *zxid - 1;
-        }
-        before = *zxid;
-    }
-    covered.min(newest)
+    snapshots.first().map_or(0, |(zxid, _)| *zxid)
 }
 
 /// The files whose names are this and a zxid, in the order of these.

@@ -130,7 +130,7 @@ pub(crate) fn ensemble() -> Result<(), Skip> {
         loaded.go_on(50);
         disks[sid - 1].limit(ROOM);
         loaded.ensemble.start(sid)?;
-        loaded.ensemble.wait_until_all_serve();
+        loaded.recover();
     }
     say(format!("   the members ended with {ends:?}"));
     loaded.finish(rounds, "a member's disk full")?;

@@ -1,6 +1,7 @@
 //! An ensemble under a recorded load, to which something is done round after round.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use compat_tests::ensemble::{Ensemble, Plan, wait_for};
 use compat_tests::history::{History, Recording};
@@ -25,6 +26,8 @@ pub(crate) fn three_voters() -> Plan {
 pub(crate) struct Loaded {
     pub(crate) ensemble: Ensemble,
     recording: Recording,
+    /// The longest that it took until all members served again.
+    longest: Duration,
 }
 
 impl Loaded {
@@ -37,6 +40,7 @@ impl Loaded {
         Ok(Self {
             ensemble,
             recording,
+            longest: Duration::ZERO,
         })
     }
 
@@ -47,6 +51,14 @@ impl Loaded {
         wait_for("acknowledged writes", || {
             (wanted <= self.recording.acknowledged()).then_some(())
         });
+    }
+
+    /// Waits until all members serve, which nothing keeps them from any more.
+    #[track_caller]
+    pub(crate) fn recover(&mut self) {
+        let begun = Instant::now();
+        self.ensemble.wait_until_all_serve();
+        self.longest = self.longest.max(begun.elapsed());
     }
 
     /// Ends the load and checks the record against the state that all members agree on, also after
@@ -61,8 +73,10 @@ impl Loaded {
         history.check_closed(&self.ensemble.check_same_state());
         history.check_properties(&self.ensemble);
         say(format!(
-            "   {rounds} rounds of {what}, 0 acknowledged writes lost: {}",
-            history.summary()
+            "   {rounds} rounds of {what}, 0 acknowledged writes lost: {}; all served again after at \
+             most {:.1} s",
+            history.summary(),
+            self.longest.as_secs_f64()
         ));
         Ok(history)
     }

@@ -119,7 +119,7 @@ pub(crate) fn partitions() -> Result<(), Skip> {
         }
         waits.entry(shape).or_default().push(begun.elapsed());
         network.heal();
-        loaded.ensemble.wait_until_all_serve();
+        loaded.recover();
     }
     for (shape, waits) in waits {
         let longest = waits.iter().max().expect("not empty");

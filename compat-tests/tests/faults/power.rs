@@ -134,7 +134,7 @@ pub(crate) fn ensemble() -> Result<(), Skip> {
                 loaded.ensemble.start(*sid)?;
             }
         }
-        loaded.ensemble.wait_until_all_serve();
+        loaded.recover();
     }
     let what = format!("power cuts (of 1, 2, 3 members: {:?})", &counts[1..]);
     loaded.finish(rounds, &what)?;

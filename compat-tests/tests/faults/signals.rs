@@ -38,7 +38,7 @@ pub(crate) fn kills() -> Result<(), Skip> {
         for sid in victims {
             loaded.ensemble.start(sid)?;
         }
-        loaded.ensemble.wait_until_all_serve();
+        loaded.recover();
     }
     let what = format!("kill -9 (1, 2, 3 members: {:?})", &killed[1..]);
     loaded.finish(rounds, &what)?;
@@ -95,7 +95,7 @@ pub(crate) fn pauses() -> Result<(), Skip> {
             }
             Err(_) => told.1 += 1,
         }
-        loaded.ensemble.wait_until_all_serve();
+        loaded.recover();
     }
     let mut client = Client::connect(loaded.ensemble.address(loaded.ensemble.leader()));
     for path in accepted {
