@@ -314,6 +314,12 @@ impl Ensemble {
         self.take(sid).terminate();
     }
 
+    /// The process of a member that runs.
+    #[track_caller]
+    pub fn server(&self, sid: Sid) -> &Server {
+        self.running(sid)
+    }
+
     /// Waits until a member has ended by itself: how, and all that it had logged.
     #[track_caller]
     pub fn wait_for_end(&mut self, sid: Sid) -> (ExitStatus, String) {

@@ -585,6 +585,11 @@ impl Client {
             .send(&request(SET_WATCHES_XID, op::SET_WATCHES, body));
     }
 
+    /// Sends a ping and does not wait for its answer, which has the xid -2.
+    pub fn send_ping(&mut self) {
+        self.connection.send(&request(-2, op::PING, &Fields::new()));
+    }
+
     /// Ends the session.
     pub fn close(mut self) {
         self.send(op::CLOSE_SESSION, &Fields::new());

@@ -53,6 +53,11 @@ impl Loaded {
         });
     }
 
+    /// Writes acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.recording.acknowledged()
+    }
+
     /// Waits until all members serve, which nothing keeps them from any more.
     #[track_caller]
     pub(crate) fn recover(&mut self) {

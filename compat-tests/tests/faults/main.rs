@@ -11,6 +11,7 @@ mod load;
 mod partitions;
 mod power;
 mod signals;
+mod slow;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
                 "disks_that_cannot_keep_what_they_took",
                 broken_disk::write_back_errors,
             ),
+            ("sessions_outlast_slow_syncs", slow::standalone),
+            ("slow_disks_of_members", slow::ensemble),
+            ("jumps_of_the_clock", slow::clock_jumps),
             ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
