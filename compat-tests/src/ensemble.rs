@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::ports::Ports;
-use crate::server::{Kind, LOOK, PROBE, Server, Setup};
+use crate::server::{Kind, LOOK, PROBE, Refused, Server, Setup};
 use crate::suite::{Skip, say};
 use crate::tree::{self, Node};
 use crate::wire::{Client, Fields, op};
@@ -285,6 +285,26 @@ impl Ensemble {
         member.server = Some(member.setup.spawn()?);
         member.runs += 1;
         Ok(())
+    }
+
+    /// Starts a member that is to refuse.
+    #[track_caller]
+    pub fn refusal(&mut self, sid: Sid) -> Result<Refused, Skip> {
+        match self.member(sid).setup.try_start()? {
+            Ok(server) => panic!("server {sid} serves:\n{}", server.log()),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    /// Starts a member with options of `oxkeeper serve`.
+    #[track_caller]
+    pub fn start_with(&mut self, sid: Sid, options: &[&str]) -> Result<(), Skip> {
+        let member = self.member_mut(sid);
+        let plain = member.setup.clone();
+        member.setup = plain.clone().options(options);
+        let started = self.start(sid);
+        self.member_mut(sid).setup = plain;
+        started
     }
 
     /// Starts a member as another kind on the data it has.

@@ -98,6 +98,7 @@ pub struct Setup {
     port: Option<u16>,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
+    options: Vec<String>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
 }
@@ -123,6 +124,7 @@ impl Setup {
             port: None,
             lines: Vec::new(),
             properties: Vec::new(),
+            options: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
         };
@@ -179,6 +181,13 @@ impl Setup {
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.retain(|(known, _)| known != name);
         self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Options of `oxkeeper serve`, in place of those before; Apache's server has none.
+    #[must_use]
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
         self
     }
 
@@ -307,6 +316,7 @@ impl Setup {
                 );
                 let mut words = vec![binary.display().to_string(), "serve".into()];
                 words.extend(properties);
+                words.extend(self.options.clone());
                 Ok(words)
             }
             Kind::Apache(version) => {

@@ -44,7 +44,8 @@ struct Zeros([u8; 256 << 10]);
 static ZEROS: Zeros = Zeros([0; 256 << 10]);
 
 /// A file opened beside the page cache.
-pub(crate) struct DirectFile {
+#[derive(Debug)]
+pub struct DirectFile {
     file: File,
     path: PathBuf,
 }
