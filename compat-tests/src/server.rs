@@ -5,7 +5,7 @@
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -94,6 +94,7 @@ pub fn oxkeeper_binary() -> PathBuf {
 pub struct Setup {
     kind: Kind,
     home: PathBuf,
+    host: Ipv4Addr,
     port: Option<u16>,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
@@ -119,6 +120,7 @@ impl Setup {
         let setup = Self {
             kind,
             home: home.to_path_buf(),
+            host: Ipv4Addr::LOCALHOST,
             port: None,
             lines: Vec::new(),
             properties: Vec::new(),
@@ -164,6 +166,13 @@ impl Setup {
     #[must_use]
     pub fn port_in_server_line(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Clients find it at this address, which is not of this machine's own loopback.
+    #[must_use]
+    pub fn host(mut self, host: Ipv4Addr) -> Self {
+        self.host = host;
         self
     }
 
@@ -286,7 +295,7 @@ impl Setup {
         Ok(Server {
             kind: self.kind,
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            address: SocketAddr::from((self.host, port)),
             log_path,
         })
     }

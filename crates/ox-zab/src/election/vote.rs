@@ -35,6 +35,12 @@ impl Vote {
         }
     }
 
+    /// Whether a voter that tells this vote will not elect by the other one: within a round votes
+    /// only rise.
+    pub(crate) fn is_beyond(&self, other: &Self) -> bool {
+        (self.election_epoch, self.rank()) > (other.election_epoch, other.rank())
+    }
+
     /// Higher is better.
     pub(super) fn rank(&self) -> (i64, Zxid, ServerId) {
         (self.peer_epoch, self.zxid, self.leader)
