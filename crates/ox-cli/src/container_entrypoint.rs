@@ -32,10 +32,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     let container = Container::from_environment(|name| std::env::var(name).ok());
     match container.drop_root().and_then(|()| container.prepare()) {
-        Ok(config) => serve::serve(&Sources::from_process(
-            Vec::new(),
-            vec![config.to_string_lossy().into_owned()],
-        )),
+        Ok(config) => {
+            let arguments = vec![config.to_string_lossy().into_owned()];
+            serve::serve(&Sources::from_process(Vec::new(), arguments), false)
+        }
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

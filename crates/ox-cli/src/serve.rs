@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     /// Checks the configuration and ends: 0 if the server would start with it, 2 if not.
     #[arg(long)]
     check_config: bool,
+    /// Sets damaged data aside instead of refusing to start, and has it made anew by the other
+    /// servers of the ensemble; until then this one has no vote.
+    #[arg(long)]
+    repair_from_peers: bool,
     /// `zoo.cfg`, or `port datadir [ticktime] [maxcnxns]`; without any, port 2181 and ./data.
     #[arg(value_name = "CONFIG")]
     arguments: Vec<String>,
@@ -31,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if arguments.check_config {
         check(&sources)
     } else {
-        serve(&sources)
+        serve(&sources, arguments.repair_from_peers)
     }
 }
 
@@ -73,11 +77,18 @@ fn check(sources: &Sources) -> ExitCode {
 }
 
 /// Runs the server that `sources` describe until it is told to stop.
-pub(crate) fn serve(sources: &Sources) -> ExitCode {
+pub(crate) fn serve(sources: &Sources, repair_from_peers: bool) -> ExitCode {
     logging::init(sources);
     let code = match Config::load(sources) {
-        Ok(config) => {
+        Ok(config) if repair_from_peers && config.ensemble.is_none() => {
+            let text = "--repair-from-peers: this server is alone, nobody has another copy";
+            tracing::error!("{text}");
+            eprintln!("{text}");
+            2
+        }
+        Ok(mut config) => {
             log_warnings(&config.warnings);
+            config.repair_from_peers = repair_from_peers;
             match ox_server::serve(config) {
                 Ok(()) => 0,
                 Err(error) => fail(&error),
@@ -124,7 +135,6 @@ fn fail(error: &ServeError) -> u8 {
         ServeError::Dirs(_) => error.chain(),
         ServeError::Load(_)
         | ServeError::Snapshot(_)
-        | ServeError::Epochs(_)
         | ServeError::Ports(_)
         | ServeError::Bind { .. }
         | ServeError::Start(_) => {

@@ -240,9 +240,10 @@ fn only_member(dir: &Path) -> Server {
         free.local_addr().unwrap().port()
     };
     let text = format!(
-        "dataDir={}\nclientPort=0\nstandaloneEnabled=false\ninitLimit=10\nsyncLimit=5\n\
+        "dataDir={}\nclientPort={}\nstandaloneEnabled=false\ninitLimit=10\nsyncLimit=5\n\
          db.autocreate=false\nserver.1=127.0.0.1:{}:{}\n",
         dir.display(),
+        port(),
         port(),
         port(),
     );

@@ -15,7 +15,8 @@ use std::time::Duration;
 use ox_proto::{ServerId, Zxid};
 use ox_replica::{AuthSettings, Core, Database, LocalSessions, ReaperSettings, Settings};
 use ox_session::TouchTable;
-use ox_txnlog::{DataDirs, DirError, EpochError, EpochFiles, Epochs, SnapshotError};
+use ox_store::StartError;
+use ox_txnlog::{DataDirs, DirError, Epochs, SnapshotError};
 use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
@@ -32,10 +33,10 @@ use crate::config::Config;
 use crate::core_task::CoreTask;
 use crate::ensemble::{self, Member, PortError};
 use crate::folders::Folders;
-use crate::load::{self, LoadError};
 use crate::log_thread::{self, LogQueue};
 use crate::purge_task;
 use crate::shared::{INTAKE, Shared};
+use crate::store_settings;
 use crate::{listener, snapshot_thread};
 
 /// Messages from connections that may wait for the core. Each holds what one read brought, so
@@ -48,9 +49,6 @@ const REPORT_QUEUE: usize = 64;
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// In place of the last zxid of a server that has no data and may not begin.
-const NO_DATABASE: Zxid = Zxid(-1);
-
 /// A server alone has this number in its session ids.
 const STANDALONE: ServerId = ServerId(1);
 
@@ -62,7 +60,7 @@ pub enum ServeError {
     Dirs(#[from] DirError),
     /// What is in them.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(StartError),
     /// The first snapshot of a new server.
     #[error("cannot write the first snapshot")]
     Snapshot(#[from] SnapshotError),
@@ -74,15 +72,21 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
-    /// The epochs of a member of an ensemble.
-    #[error("Unable to load database on disk")]
-    Epochs(#[from] EpochError),
     /// The ports for the other members.
     #[error(transparent)]
     Ports(#[from] PortError),
     /// Threads or signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
+}
+
+impl From<StartError> for ServeError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Dirs(error) => Self::Dirs(error),
+            error @ (StartError::Load(_) | StartError::Epochs(_)) => Self::Load(error),
+        }
+    }
 }
 
 impl ServeError {
@@ -93,7 +97,6 @@ impl ServeError {
             Self::Snapshot(_) => 10,
             Self::Ports(PortError::Election(_)) => 14,
             Self::Load(_)
-            | Self::Epochs(_)
             | Self::Ports(PortError::Quorum(_))
             | Self::Bind { .. }
             | Self::Start(_) => 1,
@@ -115,16 +118,9 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     )?;
     let _lock = dirs.lock()?;
     let hash_seed = RandomState::new().hash_one("hash seed");
-    let found = load::load(&config, &dirs, hash_seed)?;
-    let is_told_to_begin = dirs.take_initialize_marker()?;
+    let store = store_settings::of(&config, hash_seed);
+    let found = ox_store::start(&dirs, &store)?;
     let last = found.state.tree.last_zxid();
-    let is_new = found.snapshot.is_none();
-    let begins_empty = is_new && last == Zxid::ZERO;
-    let may_begin = begins(&config) || is_told_to_begin || !begins_empty;
-    let epochs = match config.ensemble {
-        Some(_) => Some(epochs(&dirs, last, may_begin)?),
-        None => None,
-    };
     let is_behind = found.snapshot.is_some_and(|zxid| zxid != last);
 
     let limits = ConnectionLimits {
@@ -140,6 +136,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         metrics: Metrics::default(),
         clock: Clock::start(),
         dirs: dirs.clone(),
+        store,
         folders: Folders::default(),
         standing: Mutex::default(),
         trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
@@ -148,10 +145,10 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     // The first snapshot must stand before the first record of the log; a later one that only
     // spares the next start some replay is taken beside the work. Who may not begin is sent one,
     // and is to be known as empty until then.
-    if is_new && may_begin {
+    if found.wants_snapshot {
         snapshot_thread::take(&shared, &dirs, &CancellationToken::new())?;
     }
-    let peer = peer(&shared, epochs, found.history, last);
+    let peer = peer(&shared, found.epochs, found.history, last);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -180,32 +177,6 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     outcome
 }
 
-/// Whether a server of an empty directory may begin with an empty tree. One that has lost its data
-/// looks the same, and an ensemble with several of those could forget what it has acknowledged.
-fn begins(config: &Config) -> bool {
-    let ensemble = config.ensemble.as_ref();
-    ensemble.is_none_or(|own| own.settings.create_database)
-}
-
-/// The epochs on the disk. Without permission to begin there is no current one, whatever is written
-/// there: the history that it vouches for is gone, and the server has no vote until it is synced.
-fn epochs(dirs: &DataDirs, last: Zxid, may_begin: bool) -> Result<Epochs, EpochError> {
-    let files = EpochFiles::open(dirs);
-    if may_begin {
-        return files.load(last);
-    }
-    tracing::warn!(
-        "there is no data, and zookeeper.db.autocreate is false: this server has no vote until it \
-         has been synchronized; a new ensemble begins with a file {:?} in each data directory",
-        "initialize",
-    );
-    let found = files.load(NO_DATABASE)?;
-    Ok(Epochs {
-        current: None,
-        ..found
-    })
-}
-
 async fn run(
     shared: Arc<Shared>,
     dirs: DataDirs,
@@ -221,7 +192,7 @@ async fn run(
     let (member, incoming) = match &shared.config.ensemble {
         None => (None, None),
         Some(ensemble) => {
-            let open = Member::open(Arc::clone(&shared), ensemble, dirs.clone(), hash_seed);
+            let open = Member::open(Arc::clone(&shared), ensemble, dirs.clone());
             let (member, incoming) = open.await?;
             (Some(member), Some(incoming))
         }
@@ -232,8 +203,8 @@ async fn run(
     let queue = Arc::new(LogQueue::default());
     let log_thread = log_thread::spawn(
         Arc::clone(&shared),
-        dirs.clone(),
-        hash_seed,
+        &dirs,
+        shared.store.clone(),
         Arc::clone(&queue),
         snapshots,
         // The core is there until it has closed the queue, which ends this thread.
@@ -340,7 +311,7 @@ fn peer(shared: &Shared, epochs: Option<Epochs>, history: History, last: Zxid) -
                 force_snapshot_sync: false,
                 leader: LeaderSettings::default(),
                 observers: ObserverSettings::default(),
-                max_record: load::max_record(&shared.config),
+                max_record: shared.store.max_record,
             };
             Peer::alone(settings, last)
         }
@@ -356,10 +327,10 @@ fn settings(shared: &Shared) -> Settings {
         tick_ms: millis(config.sessions.tick),
         min_session_timeout_ms: millis_int(config.sessions.min_timeout),
         max_session_timeout_ms: millis_int(config.sessions.max_timeout),
-        tree: load::options(config),
+        tree: shared.store.tree,
         enforce_quota: config.quotas.enforce,
         reconfig_enabled: config.reconfig_enabled,
-        max_record: load::max_record(config),
+        max_record: shared.store.max_record,
         local_sessions: ensemble.map_or(LocalSessions::Off, |own| own.settings.local_sessions),
         read_only: ensemble.is_some_and(|own| own.settings.read_only),
         leader_serves: ensemble.is_none_or(|own| own.settings.leader.serves_clients),

@@ -12,6 +12,7 @@ use std::time::Instant;
 use ox_proto::{ConnectRequest, Id, OpCode, PeerState, Zxid};
 use ox_replica::{Answers, ClientRequest, Core, Input, Mode, Output, TrackedSessions};
 use ox_session::ClientId;
+use ox_store::Done;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep_until;
 
@@ -183,8 +184,8 @@ impl CoreTask {
                 {}
                 Input::Flushed(zxid)
             }
-            LogReport::Done(done) => Input::Peer(ox_zab::Input::Done(done)),
-            LogReport::Reloaded(done, state) => Input::Reloaded { done, state },
+            LogReport::Done(Done::Done(done)) => Input::Peer(ox_zab::Input::Done(done)),
+            LogReport::Done(Done::Reloaded(done, state)) => Input::Reloaded { done, state },
         });
     }
 

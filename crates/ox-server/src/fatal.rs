@@ -6,7 +6,7 @@
 
 use std::error::Error;
 
-use crate::log_thread::DiskError;
+use ox_store::DiskError;
 
 /// Something unexpected.
 const UNEXPECTED: i32 = 1;

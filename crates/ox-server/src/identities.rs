@@ -14,6 +14,9 @@ const MAX_IDENTITIES: usize = 256;
 /// Bytes of an identity in a packet besides its scheme and its id.
 const LENGTHS: usize = 8;
 
+/// Bytes in front of all of them.
+const COUNT: usize = 4;
+
 /// The identities of a connection and those that it was granted. `None` if they would be too many,
 /// or take more than `max_bytes` in a packet: as much as a client can say at once.
 pub(crate) fn with_more(ids: &[Id], granted: Vec<Id>, max_bytes: usize) -> Option<Arc<[Id]>> {
@@ -23,10 +26,9 @@ pub(crate) fn with_more(ids: &[Id], granted: Vec<Id>, max_bytes: usize) -> Optio
             ids.push(id);
         }
     }
-    let bytes: usize = ids
-        .iter()
-        .map(|id| LENGTHS + id.scheme.len() + id.id.len())
-        .sum();
+    let bytes = ids.iter().fold(COUNT, |bytes, id| {
+        bytes + LENGTHS + id.scheme.len() + id.id.len()
+    });
     (ids.len() <= MAX_IDENTITIES && bytes <= max_bytes).then(|| ids.into())
 }
 
@@ -59,7 +61,7 @@ mod tests {
         use ox_proto::{PacketType, QuorumPacket};
 
         let limit = 1000;
-        let ids = with_more(&[], vec![digest(400), digest(572)], limit).unwrap();
+        let ids = with_more(&[], vec![digest(400), digest(568)], limit).unwrap();
         let mut packet = QuorumPacket::bare(PacketType::Request, QuorumPacket::NO_ZXID);
         packet.authinfo = Some(Arc::clone(&ids));
         let mut bytes = Vec::new();

@@ -19,14 +19,13 @@ mod fatal;
 mod folders;
 mod identities;
 mod listener;
-mod load;
 mod log_thread;
 pub mod logging;
 mod purge_task;
 mod shared;
 mod snapshot_thread;
 mod standing;
+mod store_settings;
 mod words;
 
 pub use assembly::{ServeError, serve};
-pub use load::LoadError;

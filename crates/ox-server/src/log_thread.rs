@@ -13,19 +13,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ox_proto::Zxid;
-use ox_replica::State;
-use ox_txnlog::{
-    DataDirs, EpochFiles, EpochName, IoFailure, Log, LogConfig, LogError, SnapshotError,
-    TruncateError, truncate,
-};
-use ox_zab::{DiskDone, DiskRequest};
+use ox_store::{DiskError, Done, Store, StoreSettings};
+use ox_txnlog::DataDirs;
+use ox_zab::DiskRequest;
 use parking_lot::{Condvar, Mutex};
 use rand::RngExt as _;
 
-use crate::config::Config;
-use crate::load::{self, LoadError};
+use crate::fatal;
 use crate::shared::Shared;
-use crate::{fatal, snapshot_thread};
 
 /// How long nothing must come before the log's note of what is durable is synced too.
 const IDLE: Duration = Duration::from_secs(1);
@@ -36,24 +31,7 @@ pub(crate) enum LogReport {
     /// All transactions up to this one are durable.
     Flushed(Zxid),
     /// A request is done.
-    Done(DiskDone),
-    /// A request is done, and this is what the disk holds now.
-    Reloaded(DiskDone, Box<State>),
-}
-
-/// Why the disk cannot do what it should.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DiskError {
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error("cannot store an epoch: {0}")]
-    Epoch(#[source] IoFailure),
-    #[error("cannot go back in the history: {0}")]
-    Truncate(#[from] TruncateError),
-    #[error("cannot keep the leader's state: {0}")]
-    Install(#[from] SnapshotError),
-    #[error("cannot read what is on the disk: {0}")]
-    Load(#[from] LoadError),
+    Done(Done),
 }
 
 /// Transactions and requests on their way to the disk.
@@ -162,19 +140,15 @@ impl LogQueue {
 /// Starts the thread. `report` is called with each thing that is done.
 pub(crate) fn spawn(
     shared: Arc<Shared>,
-    dirs: DataDirs,
-    hash_seed: u64,
+    dirs: &DataDirs,
+    settings: StoreSettings,
     queue: Arc<LogQueue>,
     snapshots: SyncSender<()>,
     report: impl Fn(LogReport) + Send + 'static,
 ) -> JoinHandle<()> {
     let writer = Writer {
-        trigger: Trigger::new(&shared),
-        log: Log::create(&dirs, log_config(&shared.config)),
-        epochs: EpochFiles::open(&dirs),
+        store: Store::new(dirs, settings, rand::rng().random()),
         shared,
-        dirs,
-        hash_seed,
         snapshots,
     };
     let run = move || {
@@ -188,22 +162,9 @@ pub(crate) fn spawn(
         .expect("a thread can be started")
 }
 
-fn log_config(config: &Config) -> LogConfig {
-    LogConfig {
-        preallocate: config.log.preallocate,
-        force_sync: config.log.force_sync,
-        fsync_warning: config.log.fsync_warning,
-        size_limit: config.log.size_limit,
-    }
-}
-
 struct Writer {
     shared: Arc<Shared>,
-    dirs: DataDirs,
-    hash_seed: u64,
-    log: Log,
-    epochs: EpochFiles,
-    trigger: Trigger,
+    store: Store,
     snapshots: SyncSender<()>,
 }
 
@@ -213,7 +174,7 @@ impl Writer {
         while let Some(item) = queue.take(patience) {
             match item {
                 Item::Nothing => {
-                    self.log.idle()?;
+                    self.store.idle()?;
                     patience = None;
                 }
                 Item::Records(batch) => {
@@ -224,99 +185,30 @@ impl Writer {
                     }
                     let records = batch.records.len();
                     queue.give_back(batch);
-                    if self.trigger.is_due(records, self.log.total_size()) {
-                        self.roll()?;
+                    if self.store.begins_anew(records)? {
+                        self.want_snapshot();
                     }
                 }
-                Item::Request(request) => report(self.perform(request)?),
+                Item::Request(request) => report(LogReport::Done(self.perform(request)?)),
             }
         }
-        Ok(self.log.close()?)
+        self.store.close()
     }
 
     /// Does what a member of an ensemble asks for. Everything before it is durable.
-    fn perform(&mut self, request: DiskRequest) -> Result<LogReport, DiskError> {
-        let done = match request {
-            DiskRequest::AcceptEpoch(epoch) => {
-                let stored = self.epochs.store(EpochName::Accepted, epoch);
-                stored.map_err(DiskError::Epoch)?;
-                DiskDone::EpochAccepted(epoch)
-            }
-            DiskRequest::AnnounceEpoch(epoch) => {
-                let announced = self.epochs.announce_current(epoch);
-                announced.map_err(DiskError::Epoch)?;
-                DiskDone::EpochAnnounced(epoch)
-            }
-            DiskRequest::EnterEpoch(epoch) => {
-                let stored = self.epochs.store(EpochName::Current, epoch);
-                stored.map_err(DiskError::Epoch)?;
-                DiskDone::EpochEntered(epoch)
-            }
-            DiskRequest::Truncate { to, reload } => {
-                let options = load::replay_options(&self.shared.config);
-                let cut = self.alone(|dirs, _| match truncate(dirs, to, &options) {
-                    Ok(truncated) => Ok(Some(truncated.last)),
-                    Err(error @ TruncateError::Io(_)) => Err(error.into()),
-                    Err(
-                        error @ (TruncateError::NoSnapshot { .. }
-                        | TruncateError::Replay { .. }
-                        | TruncateError::NotReached { .. }),
-                    ) => {
-                        tracing::warn!("{error}: the leader will be asked for its whole state");
-                        Ok(None)
-                    }
-                })?;
-                let Some(last) = cut else {
-                    return Ok(LogReport::Done(DiskDone::NotTruncated));
-                };
-                let done = DiskDone::Truncated { last };
-                if reload {
-                    return self.reload(done);
-                }
-                done
-            }
-            DiskRequest::Install => {
-                let file =
-                    self.alone(|dirs, shared| Ok(snapshot_thread::install(shared, dirs)?))?;
-                DiskDone::Installed { last: file.zxid }
-            }
-            DiskRequest::Reload => return self.reload(DiskDone::Reloaded { last: Zxid::ZERO }),
-        };
-        Ok(LogReport::Done(done))
+    fn perform(&mut self, request: DiskRequest) -> Result<Done, DiskError> {
+        let _folders = Store::changes_history(request).then(|| self.shared.folders.take_over());
+        self.store.perform(request, &*self.shared)
     }
 
-    /// Reads the disk anew.
-    fn reload(&mut self, done: DiskDone) -> Result<LogReport, DiskError> {
-        let seed = self.hash_seed;
-        let found = self.alone(|dirs, shared| Ok(load::load(&shared.config, dirs, seed)?))?;
-        let last = found.state.tree.last_zxid();
-        let done = match done {
-            DiskDone::Reloaded { .. } => DiskDone::Reloaded { last },
-            done => done,
-        };
-        Ok(LogReport::Reloaded(done, Box::new(found.state)))
-    }
-
-    /// Has the folders for itself: the log is closed, and no snapshot is being taken.
-    fn alone<T>(
-        &mut self,
-        act: impl FnOnce(&DataDirs, &Shared) -> Result<T, DiskError>,
-    ) -> Result<T, DiskError> {
-        let fresh = Log::create(&self.dirs, log_config(&self.shared.config));
-        std::mem::replace(&mut self.log, fresh).close()?;
-        let shared = Arc::clone(&self.shared);
-        let _folders = shared.folders.take_over();
-        act(&self.dirs, &shared)
-    }
-
-    fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
+    fn write(&mut self, batch: &Batch) -> Result<(), DiskError> {
         let mut rest = &batch.bytes[..];
         for (zxid, length) in &batch.records {
             let (payload, behind) = rest.split_at(*length);
-            self.log.append(*zxid, payload)?;
+            self.store.append(*zxid, payload)?;
             rest = behind;
         }
-        let report = self.log.sync()?;
+        let report = self.store.sync()?;
         let took = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
         self.shared.metrics.fsynctime.record(took);
         if report.slow {
@@ -332,59 +224,15 @@ impl Writer {
         Ok(())
     }
 
-    fn roll(&mut self) -> Result<(), LogError> {
-        self.log.roll()?;
-        self.log.reset_total_size();
-        self.trigger.restart();
+    fn want_snapshot(&self) {
         // What is in the tree before it is served may still have to be taken back.
         if !self.shared.standing.lock().has_leader() {
-            return Ok(());
+            return;
         }
         match self.snapshots.try_send(()) {
             Ok(()) => {}
             Err(TrySendError::Full(())) => tracing::warn!("Too busy to snap, skipping"),
             Err(TrySendError::Disconnected(())) => {}
         }
-        Ok(())
-    }
-}
-
-/// When the next snapshot is due: after a random number of transactions or bytes, so that the
-/// members of an ensemble do not take theirs at the same time.
-struct Trigger {
-    every_txns: u32,
-    every_bytes: Option<u64>,
-    records: usize,
-    after_records: usize,
-    after_bytes: u64,
-}
-
-impl Trigger {
-    fn new(shared: &Shared) -> Self {
-        let snapshots = &shared.config.snapshots;
-        let mut trigger = Self {
-            every_txns: snapshots.every_txns,
-            every_bytes: snapshots.every_bytes,
-            records: 0,
-            after_records: 0,
-            after_bytes: u64::MAX,
-        };
-        trigger.restart();
-        trigger
-    }
-
-    fn restart(&mut self) {
-        let half = self.every_txns / 2;
-        let txns = half + rand::rng().random_range(0..half.max(1));
-        self.records = 0;
-        self.after_records = usize::try_from(txns).unwrap_or(usize::MAX);
-        self.after_bytes = self.every_bytes.map_or(u64::MAX, |bytes| {
-            bytes / 2 + rand::rng().random_range(0..(bytes / 2).max(1))
-        });
-    }
-
-    fn is_due(&mut self, records: usize, bytes: u64) -> bool {
-        self.records += records;
-        self.records > self.after_records || bytes > self.after_bytes
     }
 }

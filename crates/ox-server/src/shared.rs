@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 
 use ox_replica::{AuthSettings, Database};
 use ox_session::TouchTable;
+use ox_store::{Lend, StoreSettings};
 use ox_txnlog::DataDirs;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
@@ -35,10 +36,18 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) dirs: DataDirs,
+    /// How the disk is kept.
+    pub(crate) store: StoreSettings,
     /// Who may work in them.
     pub(crate) folders: Folders,
     /// What this server is to its clients and its ensemble.
     pub(crate) standing: Mutex<Standing>,
     /// What `gtmk` and `stmk` speak of. Nothing is traced by it.
     pub(crate) trace_mask: AtomicI64,
+}
+
+impl Lend for Shared {
+    fn lend<T>(&self, act: impl FnOnce(&Database) -> T) -> T {
+        act(&self.database.read())
+    }
 }

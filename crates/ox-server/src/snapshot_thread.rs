@@ -10,12 +10,10 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ox_proto::Zxid;
-use ox_tree::image::ImageWriter;
-use ox_txnlog::{Compression, DataDirs, SnapshotError, SnapshotFile, SnapshotWriter};
+use ox_store::{Progress, SnapshotImage};
+use ox_txnlog::{DataDirs, SnapshotError, SnapshotFile};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SnapshotCompression;
 use crate::fatal;
 use crate::shared::Shared;
 
@@ -75,11 +73,11 @@ pub(crate) fn take(
     let _folders = shared.folders.work();
     let started = Instant::now();
     let give_up = || stop.is_cancelled() || shared.folders.is_wanted();
-    let Some(written) = write(shared, dirs, rest, &give_up)? else {
+    let Some(image) = write(shared, dirs, &give_up)? else {
         tracing::info!("Snapshot given up");
         return Ok(None);
     };
-    let file = written.finish(SnapshotWriter::finish)?;
+    let file = image.finish()?;
     let took = started.elapsed().as_millis();
     shared
         .metrics
@@ -89,12 +87,30 @@ pub(crate) fn take(
     Ok(Some(file))
 }
 
-/// Writes the tree, which nobody changes meanwhile, in the place of all history on the disk. The
-/// caller has the folders for itself.
-pub(crate) fn install(shared: &Shared, dirs: &DataDirs) -> Result<SnapshotFile, SnapshotError> {
-    let written = write(shared, dirs, |_| Duration::ZERO, &|| false)?;
-    let written = written.expect("it is not given up");
-    written.finish(SnapshotWriter::install)
+/// Writes the tree piece by piece. `None` if it was given up.
+fn write(
+    shared: &Shared,
+    dirs: &DataDirs,
+    give_up: &dyn Fn() -> bool,
+) -> Result<Option<SnapshotImage>, SnapshotError> {
+    let compression = shared.store.compression;
+    let mut image = SnapshotImage::begin(dirs, compression, &shared.database.read());
+    tracing::info!("Snapshotting: {} to {}", image.zxid(), dirs.snap.display());
+    loop {
+        image.write()?;
+        if give_up() {
+            return Ok(None);
+        }
+        let (progress, last) = {
+            let database = shared.database.read();
+            (image.read(&database, CHUNK), database.tree.last_zxid())
+        };
+        match progress {
+            Progress::More => std::thread::sleep(rest(last.0 - image.zxid().0)),
+            Progress::Whole => return Ok(Some(image)),
+            Progress::Replaced => return Ok(None),
+        }
+    }
 }
 
 /// How long a snapshot rests that began so many transactions ago.
@@ -102,72 +118,5 @@ fn rest(behind: i64) -> Duration {
     match behind < FAR_BEHIND {
         true => PAUSE,
         false => SHORT_PAUSE,
-    }
-}
-
-/// A snapshot but for its end.
-struct Written {
-    file: SnapshotWriter,
-    last: Zxid,
-    digest: i64,
-}
-
-impl Written {
-    fn finish(
-        self,
-        finish: impl FnOnce(SnapshotWriter, Zxid, i64, Zxid) -> Result<SnapshotFile, SnapshotError>,
-    ) -> Result<SnapshotFile, SnapshotError> {
-        finish(self.file, self.last, self.digest, self.last)
-    }
-}
-
-/// Writes the tree piece by piece; `rest` tells how long to rest between two, so many transactions
-/// after the beginning. `None` if it was given up.
-fn write(
-    shared: &Shared,
-    dirs: &DataDirs,
-    rest: fn(i64) -> Duration,
-    give_up: &dyn Fn() -> bool,
-) -> Result<Option<Written>, SnapshotError> {
-    let mut bytes = Vec::new();
-    let (zxid, generation, mut image) = {
-        let database = shared.database.read();
-        let sessions = database
-            .sessions
-            .iter()
-            .map(|(id, timeout_ms)| (*id, *timeout_ms));
-        let image = ImageWriter::begin(&database.tree, sessions, &mut bytes);
-        (database.tree.last_zxid(), database.generation, image)
-    };
-    tracing::info!("Snapshotting: {zxid} to {}", dirs.snap.display());
-    let mut file = SnapshotWriter::create(dirs, zxid, compression(shared))?;
-    loop {
-        file.write(&bytes)?;
-        bytes.clear();
-        let database = shared.database.read();
-        if give_up() || database.generation != generation {
-            return Ok(None);
-        }
-        if !image.chunk(&database.tree, CHUNK, &mut bytes) {
-            break;
-        }
-        let behind = database.tree.last_zxid().0 - zxid.0;
-        drop(database);
-        std::thread::sleep(rest(behind));
-    }
-    file.write(&bytes)?;
-    let database = shared.database.read();
-    if database.generation != generation {
-        return Ok(None);
-    }
-    let (last, digest) = (database.tree.last_zxid(), database.tree.digest());
-    Ok(Some(Written { file, last, digest }))
-}
-
-fn compression(shared: &Shared) -> Compression {
-    match shared.config.snapshots.compression {
-        SnapshotCompression::None => Compression::None,
-        SnapshotCompression::Gzip => Compression::Gz,
-        SnapshotCompression::Snappy => Compression::Snappy,
     }
 }

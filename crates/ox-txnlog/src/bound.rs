@@ -7,15 +7,17 @@
 //! (storage.md 5.4). The first record's checksum ties it to the file it was written for: Java may
 //! since have begun another file of that name.
 
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::format::{checksum, sync_dir};
+use crate::disk::{Disk, DiskFile, Open, read_file};
+use crate::format::checksum;
 
 /// Java takes neither logs nor snapshots from a file of this name.
 const NAME: &str = "oxkeeper.synced";
+
+/// No note is longer.
+const LONGEST: u64 = 256;
 
 /// How far a log is known to be durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,24 +55,24 @@ impl SyncedBound {
     }
 
     /// Makes this the note of a folder, or deletes it, durably. No log may be writing its own.
-    pub(crate) fn replace(dir: &Path, bound: Option<&Self>) -> io::Result<()> {
+    pub(crate) fn replace(disk: &dyn Disk, dir: &Path, bound: Option<&Self>) -> io::Result<()> {
         match bound {
             Some(bound) => {
-                let mut file = BoundFile::open(dir)?;
+                let mut file = BoundFile::open(disk, dir)?;
                 file.note(bound)?;
                 file.sync()?;
             }
-            None => match fs::remove_file(dir.join(NAME)) {
+            None => match disk.remove(&dir.join(NAME)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             },
         }
-        sync_dir(dir)
+        disk.sync_dir(dir)
     }
 
     /// What was last noted in a folder; `None` if nothing was, or it cannot be read.
-    pub(crate) fn read(dir: &Path) -> io::Result<Option<Self>> {
-        match fs::read(dir.join(NAME)) {
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Self>> {
+        match read_file(disk, &dir.join(NAME), LONGEST) {
             Ok(bytes) => Ok(str::from_utf8(&bytes).ok().and_then(Self::parse)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -80,26 +82,22 @@ impl SyncedBound {
 
 /// The side file, open for writing.
 pub(crate) struct BoundFile {
-    file: File,
+    file: Box<dyn DiskFile>,
     /// True if the last line is not synced.
     dirty: bool,
 }
 
 impl BoundFile {
     /// Opens the side file of a folder; the caller syncs the folder.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join(NAME))?;
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
+        let file = disk.open(&dir.join(NAME), Open::WriteOrMake)?;
         Ok(Self { file, dirty: false })
     }
 
     /// Notes what a completed sync has made durable.
     pub(crate) fn note(&mut self, bound: &SyncedBound) -> io::Result<()> {
         self.dirty = true;
-        self.file.write_all_at(bound.line().as_bytes(), 0)
+        self.file.write_at([bound.line().as_bytes(), &[]], 0)
     }
 
     /// Makes the note itself durable.
@@ -115,6 +113,7 @@ impl BoundFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RealDisk;
 
     fn bound(log: &str, offset: u64) -> SyncedBound {
         SyncedBound {
@@ -127,17 +126,17 @@ mod tests {
     #[test]
     fn the_last_note_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(SyncedBound::read(dir.path()).unwrap(), None);
-        let mut file = BoundFile::open(dir.path()).unwrap();
+        assert_eq!(SyncedBound::read(&RealDisk, dir.path()).unwrap(), None);
+        let mut file = BoundFile::open(&RealDisk, dir.path()).unwrap();
         file.note(&bound("log.200000011", 77_777)).unwrap();
         file.note(&bound("log.1", 20)).unwrap();
         file.sync().unwrap();
-        let read = || SyncedBound::read(dir.path()).unwrap();
+        let read = || SyncedBound::read(&RealDisk, dir.path()).unwrap();
         assert_eq!(read(), Some(bound("log.1", 20)));
-        SyncedBound::replace(dir.path(), Some(&bound("log.f", 16))).unwrap();
+        SyncedBound::replace(&RealDisk, dir.path(), Some(&bound("log.f", 16))).unwrap();
         assert_eq!(read(), Some(bound("log.f", 16)));
         for _ in 0..2 {
-            SyncedBound::replace(dir.path(), None).unwrap();
+            SyncedBound::replace(&RealDisk, dir.path(), None).unwrap();
             assert_eq!(read(), None);
         }
     }

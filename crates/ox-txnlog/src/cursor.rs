@@ -6,19 +6,21 @@
 //! the log before it must end in nothing but unused space. Java goes on regardless. Source:
 //! storage.md 11.2, quorum.md 6.4; `FileTxnLog.FileTxnIterator`.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ox_proto::Zxid;
 
 use crate::DataDirs;
+use crate::disk::Disk;
 use crate::error::{Doing, IoFailure};
 use crate::format::logs;
 use crate::reader::LogReader;
 
 /// A place in the logs.
 pub struct LogCursor {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     max_record: usize,
     /// In the log whose name has this zxid.
@@ -41,15 +43,16 @@ impl LogCursor {
     /// `from` itself is there. `None` if no record is that old. No payload longer than
     /// `max_record` bytes is believed.
     pub fn open(dirs: &DataDirs, from: Zxid, max_record: usize) -> Result<Option<Self>, IoFailure> {
-        let mut logs = logs(&dirs.log).doing("list", &dirs.log)?;
+        let mut logs = logs(&*dirs.disk, &dirs.log).doing("list", &dirs.log)?;
         logs.retain(|&(_, zxid)| zxid <= from);
         for (path, log) in logs.into_iter().rev() {
-            let Some(mut reader) = open_log(path, max_record)? else {
+            let Some(mut reader) = open_log(&*dirs.disk, path, max_record)? else {
                 continue;
             };
             if let Some(offset) = find(&mut reader, from)? {
                 reader.go_to(offset)?;
                 return Ok(Some(Self {
+                    disk: Arc::clone(&dirs.disk),
                     dir: dirs.log.clone(),
                     max_record,
                     reader,
@@ -94,8 +97,8 @@ impl LogCursor {
     pub fn remaining_bytes(&self) -> Result<u64, IoFailure> {
         let mut bytes = self.reader.rest();
         for (path, _) in self.later_logs()? {
-            match fs::metadata(&path) {
-                Ok(metadata) => bytes += metadata.len(),
+            match self.disk.length(&path) {
+                Ok(length) => bytes += length,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => Err(error).doing("read", &path)?,
             }
@@ -121,7 +124,7 @@ impl LogCursor {
             return Ok(true);
         }
         self.torn |= !self.reader.is_at_end()?;
-        match open_log(path, self.max_record)? {
+        match open_log(&*self.disk, path, self.max_record)? {
             Some(reader) => self.reader = reader,
             None => self.torn = true,
         }
@@ -132,15 +135,19 @@ impl LogCursor {
 
     /// The logs behind this one, oldest first.
     fn later_logs(&self) -> Result<Vec<(PathBuf, Zxid)>, IoFailure> {
-        let mut logs = logs(&self.dir).doing("list", &self.dir)?;
+        let mut logs = logs(&*self.disk, &self.dir).doing("list", &self.dir)?;
         logs.retain(|&(_, zxid)| self.log < zxid);
         Ok(logs)
     }
 }
 
 /// `None` if the file is not a log, or was purged meanwhile.
-fn open_log(path: PathBuf, max_record: usize) -> Result<Option<LogReader>, IoFailure> {
-    match LogReader::open(path, max_record) {
+fn open_log(
+    disk: &dyn Disk,
+    path: PathBuf,
+    max_record: usize,
+) -> Result<Option<LogReader>, IoFailure> {
+    match LogReader::open(disk, path, max_record) {
         Ok(opened) => Ok(opened.ok()),
         Err(failure) if failure.source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(failure) => Err(failure),

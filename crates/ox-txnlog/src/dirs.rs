@@ -2,13 +2,15 @@
 //!
 //! Source: storage.md 2, operations.md 1.3.
 
+use std::any::Any;
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::disk::{Disk, RealDisk};
 use crate::error::{Doing, IoFailure};
-use crate::format::{list, sync_dir};
+use crate::format::list;
 use crate::{epoch, segment, snapshot};
 
 /// The generation of the format; part of every path.
@@ -21,12 +23,14 @@ const LOCK: &str = "oxkeeper.lock";
 const INITIALIZE: &str = "initialize";
 
 /// Where snapshots and logs are: the `version-2` folders within dataDir and dataLogDir.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DataDirs {
     /// Snapshots and epoch files.
     pub snap: PathBuf,
     /// Transaction logs.
     pub log: PathBuf,
+    /// What they are on.
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// Why the folders cannot be used.
@@ -61,27 +65,38 @@ pub enum DirError {
 /// Holds the folders for one server, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct DirLock {
-    _files: Vec<File>,
+    _files: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl DataDirs {
     /// Finds the folders of a server, or makes them if `autocreate` allows it, and checks that
     /// neither holds what belongs in the other.
     pub fn open(data_dir: &Path, data_log_dir: &Path, autocreate: bool) -> Result<Self, DirError> {
+        Self::open_on(Arc::new(RealDisk), data_dir, data_log_dir, autocreate)
+    }
+
+    /// The same on any disk.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        data_log_dir: &Path,
+        autocreate: bool,
+    ) -> Result<Self, DirError> {
         let dirs = Self {
             snap: data_dir.join(VERSION),
             log: data_log_dir.join(VERSION),
+            disk,
         };
         for dir in dirs.each() {
-            if !dir.is_dir() {
+            if !dirs.disk.is_dir(dir) {
                 if !autocreate {
                     return Err(DirError::Missing(dir.to_path_buf()));
                 }
-                create(dir)?;
+                create(&*dirs.disk, dir)?;
             }
         }
         if dirs.are_split() {
-            let stray = |dir, prefix| find_prefix(dir, prefix).doing("list", dir);
+            let stray = |dir, prefix| find_prefix(&*dirs.disk, dir, prefix).doing("list", dir);
             if let Some(path) = stray(&dirs.log, "snapshot.")? {
                 return Err(DirError::SnapshotAmongLogs(path));
             }
@@ -98,21 +113,14 @@ impl DataDirs {
         let mut files = Vec::new();
         for dir in self.each() {
             let path = dir.join(LOCK);
-            let file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .doing("open", &path)?;
-            match file.try_lock() {
-                Ok(()) => files.push(file),
-                Err(TryLockError::WouldBlock) => return Err(DirError::Locked(dir.to_path_buf())),
-                Err(TryLockError::Error(error)) => Err(error).doing("lock", &path)?,
+            match self.disk.lock(&path).doing("lock", &path)? {
+                Some(file) => files.push(file),
+                None => return Err(DirError::Locked(dir.to_path_buf())),
             }
         }
         // Only now is it certain that nobody is still writing them.
         for dir in self.each() {
-            remove_temporary(dir).doing("remove temporary files in", dir)?;
+            remove_temporary(&*self.disk, dir).doing("remove temporary files in", dir)?;
         }
         snapshot::complete_install(self)?;
         Ok(DirLock { _files: files })
@@ -125,7 +133,7 @@ impl DataDirs {
         for dir in self.each() {
             let Some(parent) = dir.parent() else { continue };
             let path = parent.join(INITIALIZE);
-            match fs::remove_file(&path) {
+            match self.disk.remove(&path) {
                 Ok(()) => found = true,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => Err(error).doing("delete", &path)?,
@@ -141,38 +149,43 @@ impl DataDirs {
         }
     }
 
+    /// What they are on.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Each folder once.
-    fn each(&self) -> impl Iterator<Item = &Path> {
+    pub fn each(&self) -> impl Iterator<Item = &Path> {
         let log = self.are_split().then_some(self.log.as_path());
         [self.snap.as_path()].into_iter().chain(log)
     }
 }
 
 /// Makes a folder and everything above it, and makes their names durable.
-fn create(dir: &Path) -> Result<(), IoFailure> {
-    let missing = dir.ancestors().take_while(|dir| !dir.is_dir()).count();
-    fs::create_dir_all(dir).doing("create", dir)?;
+fn create(disk: &dyn Disk, dir: &Path) -> Result<(), IoFailure> {
+    let missing = dir.ancestors().take_while(|dir| !disk.is_dir(dir)).count();
+    disk.create_dirs(dir).doing("create", dir)?;
     for parent in dir.ancestors().skip(1).take(missing) {
         // The path above a relative one is empty.
         let parent = match parent.as_os_str().is_empty() {
             true => Path::new("."),
             false => parent,
         };
-        sync_dir(parent).doing("sync", parent)?;
+        disk.sync_dir(parent).doing("sync", parent)?;
     }
     Ok(())
 }
 
 /// Java judges by the beginning of the name alone here, and so do we.
-fn find_prefix(dir: &Path, prefix: &str) -> io::Result<Option<PathBuf>> {
-    let found = list(dir, |name| starts_with(name, &[prefix]).then_some(()))?;
+fn find_prefix(disk: &dyn Disk, dir: &Path, prefix: &str) -> io::Result<Option<PathBuf>> {
+    let found = list(disk, dir, |name| starts_with(name, &[prefix]).then_some(()))?;
     Ok(found.into_iter().map(|(path, ())| path).min())
 }
 
-fn remove_temporary(dir: &Path) -> io::Result<()> {
+fn remove_temporary(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let prefixes = [segment::TEMPORARY, snapshot::TEMPORARY, epoch::TEMPORARY];
-    for (path, ()) in list(dir, |name| starts_with(name, &prefixes).then_some(()))? {
-        fs::remove_file(path)?;
+    for (path, ()) in list(disk, dir, |name| starts_with(name, &prefixes).then_some(()))? {
+        disk.remove(&path)?;
     }
     Ok(())
 }
@@ -186,6 +199,8 @@ fn starts_with(name: &OsStr, prefixes: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -198,7 +213,8 @@ mod tests {
         assert!(matches!(refused, DirError::Missing(dir) if dir == data.join("version-2")));
         let dirs = DataDirs::open(&data, &logs, true).unwrap();
         assert!(dirs.snap.is_dir() && dirs.log.is_dir());
-        assert_eq!(DataDirs::open(&data, &logs, false).unwrap(), dirs);
+        let found = DataDirs::open(&data, &logs, false).unwrap();
+        assert_eq!((found.snap, found.log), (dirs.snap, dirs.log));
     }
 
     #[test]
@@ -244,7 +260,7 @@ mod tests {
             fs::write(dirs.snap.join(name), "").unwrap();
         }
         let _lock = dirs.lock().unwrap();
-        let left = list(&dirs.snap, |name| Some(name.to_owned())).unwrap();
+        let left = list(&RealDisk, &dirs.snap, |name| Some(name.to_owned())).unwrap();
         let mut left: Vec<_> = left.into_iter().map(|(_, name)| name).collect();
         left.sort();
         assert_eq!(left, ["log.5", LOCK, "snapshot.5.tmp"]);

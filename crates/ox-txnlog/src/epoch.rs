@@ -13,15 +13,15 @@
 //! Invariants: each of the three files is whole at any moment; what a call has returned for is
 //! durable. Source: quorum.md 3.7 and 8.2, storage.md 8.6; `QuorumPeer.loadDataBase`.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ox_proto::Zxid;
 
 use crate::DataDirs;
+use crate::disk::{Disk, Open, read_file};
 use crate::error::{Doing, IoFailure};
-use crate::format::sync_dir;
 
 /// Begins the names of files that are not whole yet; Java does not look at them.
 pub(crate) const TEMPORARY: &str = "tmp.epoch.";
@@ -113,14 +113,17 @@ pub enum EpochError {
 /// The files of one server.
 #[derive(Clone, Debug)]
 pub struct EpochFiles {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
 
 impl EpochFiles {
     /// The epochs beside these snapshots. Touches no file.
     pub fn open(dirs: &DataDirs) -> Self {
-        let dir = dirs.snap.clone();
-        Self { dir }
+        Self {
+            disk: Arc::clone(&dirs.disk),
+            dir: dirs.snap.clone(),
+        }
     }
 
     /// Finds both epochs when the server starts. `last_zxid` is that of the data, of which
@@ -179,14 +182,16 @@ impl EpochFiles {
     /// current one.
     pub fn announce_current(&self, epoch: u32) -> Result<(), IoFailure> {
         self.prepare(EpochName::Current, epoch.into())?;
-        sync_dir(&self.dir).doing("sync", &self.dir)
+        self.disk.sync_dir(&self.dir).doing("sync", &self.dir)
     }
 
     fn replace(&self, name: EpochName, epoch: i64) -> Result<(), IoFailure> {
         self.prepare(name, epoch)?;
         let prepared = self.dir.join(name.prepared());
-        fs::rename(&prepared, self.dir.join(name.file())).doing("rename", &prepared)?;
-        sync_dir(&self.dir).doing("sync", &self.dir)
+        self.disk
+            .rename(&prepared, &self.dir.join(name.file()))
+            .doing("rename", &prepared)?;
+        self.disk.sync_dir(&self.dir).doing("sync", &self.dir)
     }
 
     /// Puts the number where it is only to be renamed. What was announced there before may still
@@ -194,17 +199,19 @@ impl EpochFiles {
     fn prepare(&self, name: EpochName, epoch: i64) -> Result<(), IoFailure> {
         let temporary = self.dir.join(format!("{TEMPORARY}{}", name.file()));
         let write = || -> io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(epoch.to_string().as_bytes())?;
+            let file = self.disk.open(&temporary, Open::Replace)?;
+            file.write_at([epoch.to_string().as_bytes(), &[]], 0)?;
             file.sync_all()
         };
         write().doing("write", &temporary)?;
-        fs::rename(&temporary, self.dir.join(name.prepared())).doing("rename", &temporary)
+        self.disk
+            .rename(&temporary, &self.dir.join(name.prepared()))
+            .doing("rename", &temporary)
     }
 
     fn remove_announced(&self) -> Result<(), IoFailure> {
         let path = self.dir.join(EpochName::Current.prepared());
-        match fs::remove_file(&path) {
+        match self.disk.remove(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed.doing("delete", &path),
         }
@@ -213,10 +220,7 @@ impl EpochFiles {
     /// The number in a file; `None` if there is no such file.
     fn read(&self, name: &str) -> Result<Option<i64>, EpochError> {
         let path = self.dir.join(name);
-        let mut content = Vec::new();
-        let read =
-            File::open(&path).and_then(|file| file.take(LONGEST_CONTENT).read_to_end(&mut content));
-        match read {
+        let content = match read_file(&*self.disk, &path, LONGEST_CONTENT) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.doing("read", &path)?,
         };

@@ -16,7 +16,8 @@ pub struct IoFailure {
 }
 
 /// Adds what was being done to an [`io::Result`].
-pub(crate) trait Doing<T> {
+pub trait Doing<T> {
+    /// `doing` reads as in "cannot ... file".
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, IoFailure>;
 }
 

@@ -9,12 +9,13 @@
 //! payload alone, zero extended. Everything is big endian. Source: storage.md 2, 3 and 7.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ox_jute::Jute;
 use ox_proto::{FileHeader, Zxid};
+
+use crate::disk::Disk;
 
 /// "ZKLG".
 pub(crate) const LOG_MAGIC: i32 = 0x5A4B_4C47;
@@ -141,31 +142,26 @@ pub(crate) fn parse_hex(digits: &str) -> Option<Zxid> {
 
 /// The files of a folder for whose names `parse` finds a meaning, in no order.
 pub(crate) fn list<T>(
+    disk: &dyn Disk,
     dir: &Path,
     parse: impl Fn(&OsStr) -> Option<T>,
 ) -> io::Result<Vec<(PathBuf, T)>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if let Some(meaning) = parse(&entry.file_name()) {
-            found.push((entry.path(), meaning));
+    for name in disk.list(dir)? {
+        if let Some(meaning) = parse(&name) {
+            found.push((dir.join(name), meaning));
         }
     }
     Ok(found)
 }
 
 /// The logs of a folder, oldest first.
-pub(crate) fn logs(dir: &Path) -> io::Result<Vec<(PathBuf, Zxid)>> {
-    let mut logs = list(dir, parse_log_name)?;
+pub(crate) fn logs(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<(PathBuf, Zxid)>> {
+    let mut logs = list(disk, dir, parse_log_name)?;
     logs.sort_by(|(path, zxid), (other_path, other)| {
         zxid.cmp(other).then_with(|| path.cmp(other_path))
     });
     Ok(logs)
-}
-
-/// Makes what was created, renamed or deleted in a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

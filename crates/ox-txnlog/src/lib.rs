@@ -21,6 +21,7 @@
 mod bound;
 mod cursor;
 mod dirs;
+mod disk;
 mod epoch;
 mod error;
 mod format;
@@ -40,8 +41,9 @@ mod zero_ahead;
 
 pub use cursor::LogCursor;
 pub use dirs::{DataDirs, DirError, DirLock};
+pub use disk::{Disk, DiskFile, Open, RealDisk, Window};
 pub use epoch::{EpochError, EpochFiles, EpochName, Epochs};
-pub use error::IoFailure;
+pub use error::{Doing, IoFailure};
 pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
 pub use purge::{MIN_RETAIN, PurgeError, purge};
@@ -52,6 +54,7 @@ pub use snapshot::{
     SnapshotWriter, load_newest, load_snapshot, newest_snapshot_size, snapshots, verify_snapshot,
 };
 pub use truncate::{TruncateError, Truncated, truncate};
+pub use zero_ahead::DirectFile;
 
 /// The error of what a caller does with records or images that are handed to it.
 pub type CallerError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,12 +6,14 @@
 //! after the first error no call succeeds. Source: storage.md 3.2, 3.3 and 13.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ox_proto::Zxid;
 
 use crate::DataDirs;
 use crate::bound::{BoundFile, SyncedBound};
+use crate::disk::Disk;
 use crate::error::{Doing, IoFailure};
 use crate::format::{ENTRY_OVERHEAD, LENGTH_AT, MAX_BATCH, push_entry};
 use crate::segment::{Segment, SegmentOptions};
@@ -105,6 +107,7 @@ impl Batch {
 
 /// The writer of the log.
 pub struct Log {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     config: LogConfig,
     segment_options: SegmentOptions,
@@ -135,6 +138,7 @@ impl Log {
             mapped: config.preallocate > 0,
         };
         Self {
+            disk: Arc::clone(&dirs.disk),
             dir: dirs.log.clone(),
             config,
             segment_options,
@@ -293,12 +297,12 @@ impl Log {
         // Or a power cut could keep this file and lose the end of the one before it: a gap.
         self.sync_retired()?;
         if self.bound.is_none() && self.config.force_sync {
-            let bound = BoundFile::open(&self.dir);
+            let bound = BoundFile::open(&*self.disk, &self.dir);
             self.bound = Some(bound.doing("open the note of what is durable in", &self.dir)?);
         }
         let started = Instant::now();
         let bytes = &self.batch.bytes;
-        let segment = Segment::create(&self.dir, first, bytes, self.segment_options)?;
+        let segment = Segment::create(&self.disk, &self.dir, first, bytes, self.segment_options)?;
         self.report.took += started.elapsed();
         tracing::info!(path = ?segment.path(), "began a transaction log");
         self.first_checksum = first_checksum(bytes);

@@ -15,16 +15,17 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use crate::disk::Window;
 use crate::format::{LENGTH_AT, PREFIX_LENGTH};
 
 /// A part of a file, mapped shared and writable.
-pub(crate) struct Window {
+pub(crate) struct Mapped {
     map: MmapRaw,
     /// Offset in the file of the first mapped byte.
     start: u64,
 }
 
-impl Window {
+impl Mapped {
     /// Maps `start..end` of a file, all of it allocated; `start` is a multiple of the page size.
     pub(crate) fn open(file: &File, start: u64, end: u64) -> io::Result<Self> {
         let length = usize::try_from(end - start).map_err(io::Error::other)?;
@@ -38,19 +39,14 @@ impl Window {
         let end = usize::try_from(to.checked_sub(self.start)?).ok()?;
         (end <= self.map.len()).then_some(place)
     }
+}
 
-    /// True if all of `from..to` is mapped.
-    pub(crate) fn covers(&self, from: u64, to: u64) -> bool {
+impl Window for Mapped {
+    fn covers(&self, from: u64, to: u64) -> bool {
         self.place(from, to).is_some()
     }
 
-    /// Stores a batch of whole entries at `at`, where the file still holds zeros. The length of
-    /// the first entry, without which the file ends before the batch, is stored last.
-    ///
-    /// # Panics
-    ///
-    /// If the batch is shorter than the beginning of an entry, or not all of it is in the window.
-    pub(crate) fn store(&mut self, at: u64, batch: &[u8]) {
+    fn store(&mut self, at: u64, batch: &[u8]) {
         let place = self
             .place(at, at + batch.len() as u64)
             .expect("the caller asked whether the window covers the batch");
@@ -73,8 +69,7 @@ impl Window {
         }
     }
 
-    /// Makes `from..to`, which is in the window, durable, with all metadata needed to find it.
-    pub(crate) fn sync(&self, from: u64, to: u64) -> io::Result<()> {
+    fn sync(&self, from: u64, to: u64) -> io::Result<()> {
         let place = self
             .place(from, to)
             .expect("the caller asked whether the window covers the range");
@@ -94,7 +89,7 @@ mod tests {
     fn a_stored_batch_is_in_the_file_byte_for_byte() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 * 4096).unwrap();
-        let mut window = Window::open(&file, 4096, 3 * 4096).unwrap();
+        let mut window = Mapped::open(&file, 4096, 3 * 4096).unwrap();
         let mut batch = Vec::new();
         push_entry(b"the first payload", &mut batch);
         push_entry(&[7; 5000], &mut batch);
@@ -109,7 +104,7 @@ mod tests {
     fn a_window_covers_only_what_is_mapped() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(3 * 4096).unwrap();
-        let window = Window::open(&file, 4096, 2 * 4096).unwrap();
+        let window = Mapped::open(&file, 4096, 2 * 4096).unwrap();
         assert!(window.covers(4096, 8192));
         assert!(!window.covers(4095, 8192));
         assert!(!window.covers(4096, 8193));

@@ -4,11 +4,10 @@
 //! them needs stays. Java counts any file whose last five bytes are right, and so may delete the
 //! last good one; names it cannot parse it deletes, we leave them alone. Source: storage.md 7.4.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, IoFailure};
-use crate::format::{logs, sync_dir};
+use crate::format::logs;
 use crate::snapshot::{SnapshotFile, by_name, snapshots};
 use crate::{DataDirs, SnapshotError, verify_snapshot};
 
@@ -38,13 +37,13 @@ pub fn purge(dirs: &DataDirs, retain: usize) -> Result<Vec<PathBuf>, PurgeError>
     old.retain(|file| file.zxid < oldest.zxid);
     let old_snapshots = old.into_iter().rev().map(|file| file.path).collect();
 
-    let mut old_logs = logs(&dirs.log).doing("list", &dirs.log)?;
+    let mut old_logs = logs(&*dirs.disk, &dirs.log).doing("list", &dirs.log)?;
     let needed = old_logs.partition_point(|&(_, zxid)| zxid <= oldest.zxid);
     old_logs.truncate(needed.saturating_sub(1));
     let old_logs = old_logs.into_iter().map(|(path, _)| path).collect();
 
-    let mut deleted = delete(&dirs.snap, old_snapshots)?;
-    deleted.append(&mut delete(&dirs.log, old_logs)?);
+    let mut deleted = delete(dirs, &dirs.snap, old_snapshots)?;
+    deleted.append(&mut delete(dirs, &dirs.log, old_logs)?);
     Ok(deleted)
 }
 
@@ -53,7 +52,7 @@ pub fn purge(dirs: &DataDirs, retain: usize) -> Result<Vec<PathBuf>, PurgeError>
 fn oldest_kept(dirs: &DataDirs, retain: usize) -> Result<Option<SnapshotFile>, PurgeError> {
     let mut kept = Vec::new();
     for file in snapshots(dirs)? {
-        match verify_snapshot(&file) {
+        match verify_snapshot(&*dirs.disk, &file) {
             Ok(()) => kept.push(file),
             Err(error) => tracing::warn!(%error, "a broken snapshot does not count as kept"),
         }
@@ -64,13 +63,13 @@ fn oldest_kept(dirs: &DataDirs, retain: usize) -> Result<Option<SnapshotFile>, P
     Ok(kept.pop())
 }
 
-fn delete(dir: &Path, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, IoFailure> {
+fn delete(dirs: &DataDirs, dir: &Path, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, IoFailure> {
     for path in &paths {
-        fs::remove_file(path).doing("delete", path)?;
+        dirs.disk.remove(path).doing("delete", path)?;
         tracing::info!(?path, "deleted");
     }
     if !paths.is_empty() {
-        sync_dir(dir).doing("sync", dir)?;
+        dirs.disk.sync_dir(dir).doing("sync", dir)?;
     }
     Ok(paths)
 }
@@ -82,9 +81,9 @@ mod tests {
     use ox_proto::Zxid;
 
     use super::*;
-    use crate::SnapshotWriter;
     use crate::format::{Compression, list, log_name, parse_snapshot_name};
     use crate::testing::Folder;
+    use crate::{RealDisk, SnapshotWriter};
 
     fn folder(snapshots: &[&str], logs: &[i64]) -> Folder {
         let folder = Folder::new();
@@ -105,7 +104,10 @@ mod tests {
     }
 
     fn names(folder: &Folder) -> Vec<String> {
-        let found = list(&folder.dirs.snap, |name| name.to_str().map(str::to_owned)).unwrap();
+        let found = list(&RealDisk, &folder.dirs.snap, |name| {
+            name.to_str().map(str::to_owned)
+        })
+        .unwrap();
         let mut names: Vec<_> = found.into_iter().map(|(_, name)| name).collect();
         names.sort();
         names

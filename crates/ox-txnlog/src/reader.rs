@@ -4,12 +4,12 @@
 //! and damage in another. Source: storage.md 5.2.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use ox_proto::Zxid;
 
+use crate::disk::{Disk, Open, Reading};
 use crate::error::{Doing, IoFailure};
 use crate::format::{
     END_OF_RECORD, HEADER_LENGTH, LENGTH_AT, LOG_MAGIC, PREFIX_LENGTH, checksum, i32_at, i64_at,
@@ -71,7 +71,7 @@ impl fmt::Display for Damage {
 /// Reads one log from its beginning.
 pub(crate) struct LogReader {
     pub(crate) path: PathBuf,
-    input: BufReader<File>,
+    input: BufReader<Reading>,
     /// Of the file.
     length: u64,
     /// Where the next entry begins.
@@ -88,13 +88,14 @@ impl LogReader {
     /// Opens a log, or tells what magic number stands there instead of a log's; `None` if the file
     /// is too short to have any.
     pub(crate) fn open(
+        disk: &dyn Disk,
         path: PathBuf,
         max_record: usize,
     ) -> Result<Result<Self, Option<i32>>, IoFailure> {
-        let open = || -> io::Result<(BufReader<File>, u64, Vec<u8>)> {
-            let file = File::open(&path)?;
-            let length = file.metadata()?.len();
-            let mut input = BufReader::with_capacity(256 << 10, file);
+        let open = || -> io::Result<(BufReader<Reading>, u64, Vec<u8>)> {
+            let file = disk.open(&path, Open::Read)?;
+            let length = file.length()?;
+            let mut input = BufReader::with_capacity(256 << 10, Reading::new(file));
             let mut start = Vec::new();
             (&mut input)
                 .take((HEADER_LENGTH + LENGTH_AT) as u64)
@@ -175,7 +176,7 @@ impl LogReader {
     pub(crate) fn go_to(&mut self, offset: u64) -> Result<(), IoFailure> {
         let mut go = || -> io::Result<u64> {
             self.input.seek(SeekFrom::Start(offset))?;
-            Ok(self.input.get_ref().metadata()?.len())
+            self.input.get_ref().file.length()
         };
         // It may be cut to less than where we are.
         self.length = go().doing("read", &self.path)?.max(offset);
@@ -190,12 +191,16 @@ impl LogReader {
 
     /// True if nothing but unused space follows.
     pub(crate) fn is_at_end(&self) -> Result<bool, IoFailure> {
-        let nonzero = find_nonzero(self.input.get_ref(), self.offset);
+        let nonzero = find_nonzero(&*self.input.get_ref().file, self.offset);
         Ok(nonzero.doing("read", &self.path)?.is_none())
     }
 
     /// Makes what was read durable: a process that was killed may have left it in memory only.
     pub(crate) fn sync(&self) -> Result<(), IoFailure> {
-        self.input.get_ref().sync_data().doing("sync", &self.path)
+        self.input
+            .get_ref()
+            .file
+            .sync_data()
+            .doing("sync", &self.path)
     }
 }

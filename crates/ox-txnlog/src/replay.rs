@@ -12,15 +12,15 @@
 
 mod error;
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use ox_jute::{DecodeError, Decoder};
 use ox_proto::{OpCode, TxnRecord, Zxid};
 
 use crate::bound::SyncedBound;
+use crate::disk::{Disk, Open};
 use crate::error::Doing;
-use crate::format::{HEADER_LENGTH, MAX_BATCH, logs, sync_dir};
+use crate::format::{HEADER_LENGTH, MAX_BATCH, logs};
 use crate::reader::{Damage, LogReader};
 use crate::scan::{find_last_record, find_nonzero};
 use crate::step::Step;
@@ -106,10 +106,11 @@ pub(crate) fn survey(
     options: &ReplayOptions,
     each: &mut EachPlace<'_>,
 ) -> Result<Survey, ReplayError> {
-    let dir = &dirs.log;
+    let (disk, dir) = (&*dirs.disk, &*dirs.log);
     let mut run = Run {
+        disk,
         options,
-        bound: SyncedBound::read(dir).doing("read the note of what is durable in", dir)?,
+        bound: SyncedBound::read(disk, dir).doing("read the note of what is durable in", dir)?,
         after,
         last: after,
         last_payload: Vec::new(),
@@ -118,13 +119,13 @@ pub(crate) fn survey(
         records: 0,
         warnings: Vec::new(),
     };
-    let mut files = files_after(dir, after).doing("list", dir)?;
+    let mut files = files_after(disk, dir, after).doing("list", dir)?;
     while let Some(newest) = files.last() {
         if !run.remove_if_empty(newest)? {
             break;
         }
         files.pop();
-        sync_dir(dir).doing("sync", dir)?;
+        disk.sync_dir(dir).doing("sync", dir)?;
     }
     let newest = files.len().saturating_sub(1);
     for (place, path) in files.into_iter().enumerate() {
@@ -133,7 +134,7 @@ pub(crate) fn survey(
     for tail in std::mem::take(&mut run.unexplained) {
         run.judge(tail)?;
     }
-    sync_dir(dir).doing("sync", dir)?;
+    disk.sync_dir(dir).doing("sync", dir)?;
     Ok(Survey {
         replay: Replay {
             last: run.last,
@@ -146,8 +147,8 @@ pub(crate) fn survey(
 
 /// The logs that may hold records behind `after`, oldest first: those that begin behind it, and
 /// the newest of the others.
-fn files_after(dir: &Path, after: Zxid) -> std::io::Result<Vec<PathBuf>> {
-    let mut logs = logs(dir)?;
+fn files_after(disk: &dyn Disk, dir: &Path, after: Zxid) -> std::io::Result<Vec<PathBuf>> {
+    let mut logs = logs(disk, dir)?;
     let earlier = logs.partition_point(|&(_, zxid)| zxid <= after);
     logs.drain(..earlier.saturating_sub(1));
     Ok(logs.into_iter().map(|(path, _)| path).collect())
@@ -163,6 +164,7 @@ struct Tail {
 }
 
 struct Run<'a> {
+    disk: &'a dyn Disk,
     options: &'a ReplayOptions,
     bound: Option<SyncedBound>,
     /// The snapshot's zxid.
@@ -181,9 +183,10 @@ impl Run<'_> {
     /// Deletes a newest log that holds nothing, not even a header. Nothing in it can have been
     /// acknowledged, since the header is synced with the first record.
     fn remove_if_empty(&mut self, path: &Path) -> Result<bool, ReplayError> {
-        let file = File::open(path).doing("open", path)?;
-        let length = file.metadata().doing("read", path)?.len();
-        if length >= HEADER_LENGTH as u64 && find_nonzero(&file, 0).doing("read", path)?.is_some() {
+        let file = self.disk.open(path, Open::Read).doing("open", path)?;
+        let length = file.length().doing("read", path)?;
+        if length >= HEADER_LENGTH as u64 && find_nonzero(&*file, 0).doing("read", path)?.is_some()
+        {
             return Ok(false);
         }
         if let Some(bound) = self.bound_of(path) {
@@ -194,7 +197,7 @@ impl Run<'_> {
                 evidence: Evidence::Synced(bound.offset),
             });
         }
-        fs::remove_file(path).doing("delete", path)?;
+        self.disk.remove(path).doing("delete", path)?;
         self.warnings
             .push(ReplayWarning::EmptyLog(path.to_path_buf()));
         Ok(true)
@@ -212,7 +215,7 @@ impl Run<'_> {
         newest: bool,
         each: &mut EachPlace<'_>,
     ) -> Result<(), ReplayError> {
-        let opened = LogReader::open(path.clone(), self.options.max_record)?;
+        let opened = LogReader::open(self.disk, path.clone(), self.options.max_record)?;
         let mut reader = opened.map_err(|found| ReplayError::NotALog { path, found })?;
         let mut offset = reader.offset;
         let mut damage = None;
@@ -342,14 +345,14 @@ impl Run<'_> {
         if let Some(synced) = tail.synced.filter(|&synced| tail.offset < synced) {
             return refuse(Evidence::Synced(synced));
         }
-        let file = File::open(path).doing("open", path)?;
-        let Some(nonzero) = find_nonzero(&file, tail.offset).doing("read", path)? else {
+        let file = self.disk.open(path, Open::Read).doing("open", path)?;
+        let Some(nonzero) = find_nonzero(&*file, tail.offset).doing("read", path)? else {
             return Ok(());
         };
         if !self.options.end_at_damage {
             // A checksum may begin with up to seven zeros. A short record is whole in itself.
             let start = (tail.offset + 1).max(nonzero.saturating_sub(7));
-            let later = find_last_record(&file, start, self.last, self.options.max_record);
+            let later = find_last_record(&*file, start, self.last, self.options.max_record);
             let suspect = |&(offset, _): &(u64, Zxid)| match tail.synced {
                 Some(_) => offset - tail.offset > MAX_BATCH as u64,
                 // Zeros are what a lost page leaves; whole records may follow one.
@@ -363,7 +366,7 @@ impl Run<'_> {
             // Neither Java nor we would get past it once another log follows.
             let path = path.clone();
             let length = tail.offset;
-            Step::Cut { path, length }.perform()?;
+            Step::Cut { path, length }.perform(self.disk)?;
         }
         self.warnings.push(ReplayWarning::TornTail {
             path: tail.path,

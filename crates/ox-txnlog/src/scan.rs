@@ -1,11 +1,10 @@
 //! Looks at what follows the place where the entries of a log ended.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use ox_proto::Zxid;
 
+use crate::disk::DiskFile;
 use crate::format::{
     END_OF_RECORD, LENGTH_AT, PREFIX_LENGTH, TXN_HEADER_LENGTH, checksum, i32_at, i64_at, zxid_of,
 };
@@ -17,7 +16,7 @@ const CHUNK: usize = 64 << 10;
 const LOOK: usize = PREFIX_LENGTH + TXN_HEADER_LENGTH;
 
 /// The first byte from `start` on that is not zero.
-pub(crate) fn find_nonzero(file: &File, start: u64) -> io::Result<Option<u64>> {
+pub(crate) fn find_nonzero(file: &dyn DiskFile, start: u64) -> io::Result<Option<u64>> {
     let zeros = [0; CHUNK];
     let mut chunk = vec![0; CHUNK];
     let mut at = start;
@@ -38,7 +37,7 @@ pub(crate) fn find_nonzero(file: &File, start: u64) -> io::Result<Option<u64>> {
 /// Offset and zxid of the last whole record at or behind `start` whose zxid is above `above`,
 /// wherever it begins.
 pub(crate) fn find_last_record(
-    file: &File,
+    file: &dyn DiskFile,
     start: u64,
     above: Zxid,
     max_record: usize,
@@ -77,19 +76,21 @@ fn plausible(entry: &[u8], above: Zxid, max_record: usize) -> Option<usize> {
     (fits && later).then_some(length)
 }
 
-fn is_record(file: &File, offset: u64, length: usize) -> io::Result<bool> {
-    let size = file.metadata()?.len();
+fn is_record(file: &dyn DiskFile, offset: u64, length: usize) -> io::Result<bool> {
+    let size = file.length()?;
     if offset + (PREFIX_LENGTH + length) as u64 >= size {
         return Ok(false);
     }
     let mut entry = vec![0; PREFIX_LENGTH + length + 1];
-    file.read_exact_at(&mut entry, offset)?;
+    if read_at(file, &mut entry, offset)? < entry.len() {
+        return Ok(false);
+    }
     let payload = &entry[PREFIX_LENGTH..PREFIX_LENGTH + length];
     Ok(entry.last() == Some(&END_OF_RECORD) && i64_at(&entry, 0) == i64::from(checksum(payload)))
 }
 
 /// Reads until `chunk` is full or the file ends.
-fn read_at(file: &File, chunk: &mut [u8], at: u64) -> io::Result<usize> {
+fn read_at(file: &dyn DiskFile, chunk: &mut [u8], at: u64) -> io::Result<usize> {
     let mut got = 0;
     while got < chunk.len() {
         match file.read_at(&mut chunk[got..], at + got as u64) {
@@ -104,7 +105,9 @@ fn read_at(file: &File, chunk: &mut [u8], at: u64) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     use super::*;
     use crate::format::push_entry;

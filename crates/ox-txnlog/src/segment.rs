@@ -6,18 +6,15 @@
 //! and first records are durable. Source: storage.md 3.1 and 13.1 to 13.3, design-measurements.md
 //! 6.5 to 6.8.
 
-use std::fs::{self, File};
-use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ox_proto::Zxid;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::{Errno, pwritev, retry_on_intr};
 
+use crate::disk::{Disk, DiskFile, Open, Window};
 use crate::error::{Doing, IoFailure};
-use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name, sync_dir};
-use crate::mapped::Window;
+use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name};
 use crate::reader::LogReader;
 use crate::zero_ahead::{AHEAD, DirectFile, STEP, ZeroAhead};
 
@@ -46,7 +43,7 @@ pub(crate) struct SegmentOptions {
 /// A log file that takes records.
 pub(crate) struct Segment {
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     options: SegmentOptions,
     /// Records end here.
     written: u64,
@@ -56,7 +53,7 @@ pub(crate) struct Segment {
     allocated: u64,
     /// Growing ahead of need failed; the next growth is one that must succeed.
     growth_refused: bool,
-    window: Option<Window>,
+    window: Option<Box<dyn Window>>,
     zeros: Option<ZeroAhead>,
 }
 
@@ -65,21 +62,17 @@ impl Segment {
     /// file, its name and the batch are durable (if `options.sync`). A file of that name is
     /// replaced if it holds no record: then it is what a crash has left.
     pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
         dir: &Path,
         first: Zxid,
         batch: &[u8],
         options: SegmentOptions,
     ) -> Result<Self, IoFailure> {
         let path = dir.join(log_name(first));
-        refuse_if_records(&path).doing("begin a log in place of", &path)?;
+        refuse_if_records(&**disk, &path).doing("begin a log in place of", &path)?;
         let temporary = dir.join(format!("{TEMPORARY}{:x}", first.0));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&temporary)
-            .doing("create", &temporary)?;
+        let file = disk.open(&temporary, Open::Replace);
+        let file = file.doing("create", &temporary)?;
         let mut segment = Self {
             path: temporary,
             file,
@@ -92,14 +85,15 @@ impl Segment {
             zeros: None,
         };
         segment.reserve((HEADER_LENGTH + batch.len()) as u64)?;
-        let direct = segment.zero_first_step();
+        let direct = segment.zero_first_step(&**disk)?;
         segment.write(&header(LOG_MAGIC, 0))?;
         segment.write(batch)?;
         segment.sync()?;
-        fs::rename(&segment.path, &path).doing("rename", &segment.path)?;
+        disk.rename(&segment.path, &path)
+            .doing("rename", &segment.path)?;
         segment.path = path;
         if options.sync {
-            sync_dir(dir).doing("sync", dir)?;
+            disk.sync_dir(dir).doing("sync", dir)?;
         }
         segment.zeros =
             direct.and_then(|direct| ZeroAhead::start(direct, segment.written, segment.allocated));
@@ -108,18 +102,20 @@ impl Segment {
 
     /// Zeros the first step at once, before anything is stored there: later steps keep clear of
     /// the blocks that hold records.
-    fn zero_first_step(&self) -> Option<DirectFile> {
+    fn zero_first_step(&self, disk: &dyn Disk) -> Result<Option<DirectFile>, IoFailure> {
         if self.options.chunk < 2 * STEP || !self.options.sync {
-            return None;
+            return Ok(None);
         }
-        let direct = DirectFile::open(&self.path)?;
-        direct
-            .zero(0)
-            .and_then(|()| direct.settle())
-            .and_then(|()| direct.read_in(0))
-            .inspect_err(|error| tracing::debug!(%error, "no zeros are written ahead"))
-            .ok()?;
-        Some(direct)
+        let Some(direct) = disk.open_direct(&self.path) else {
+            return Ok(None);
+        };
+        let refused = |error: &io::Error| tracing::debug!(%error, "no zeros are written ahead");
+        if direct.zero(0).inspect_err(refused).is_err() {
+            return Ok(None);
+        }
+        direct.settle().doing("sync zeros in", &self.path)?;
+        let read = direct.read_in(0).inspect_err(refused);
+        Ok(read.is_ok().then_some(direct))
     }
 
     /// Writes a batch behind what was written before.
@@ -127,7 +123,7 @@ impl Segment {
         let end = self.written + batch.len() as u64;
         self.reserve(end)?;
         if let Some(zeros) = &self.zeros {
-            zeros.claim(end);
+            zeros.claim(end).doing("sync zeros in", &self.path)?;
         }
         if self.is_small(self.written, end) && self.map_window(end) {
             let window = self.window.as_mut().expect("just mapped");
@@ -145,12 +141,8 @@ impl Segment {
         let end = self.written + batch.len() as u64;
         let page_end = end.next_multiple_of(PAGE).min(self.allocated);
         let zeros = usize::try_from(page_end - end).expect("less than a page");
-        let parts = [IoSlice::new(batch), IoSlice::new(&ZERO_PAGE[..zeros])];
-        let written = retry_on_intr(|| pwritev(&self.file, &parts, self.written))?;
-        match batch.get(written..) {
-            Some(rest) => self.file.write_all_at(rest, self.written + written as u64),
-            None => Ok(()),
-        }
+        self.file
+            .write_at([batch, &ZERO_PAGE[..zeros]], self.written)
     }
 
     /// True if a range is worth storing and syncing through the mapping.
@@ -161,10 +153,12 @@ impl Segment {
 
     /// Makes sure that `written..end` is mapped; false if there is no mapping to be had.
     fn map_window(&mut self, end: u64) -> bool {
-        let covered = |window: &Window| window.covers(self.written, end);
-        if self.options.mapped && !self.window.as_ref().is_some_and(covered) {
+        let covered = |window: &dyn Window| window.covers(self.written, end);
+        if self.options.mapped && !self.window.as_deref().is_some_and(covered) {
             let start = self.written - self.written % PAGE;
-            self.window = Window::open(&self.file, start, self.allocated)
+            self.window = self
+                .file
+                .map(start, self.allocated)
                 .inspect_err(|error| tracing::warn!(path = ?self.path, %error, "cannot map"))
                 .ok();
             // Refused once, it is not asked for again: writing works as well.
@@ -186,6 +180,9 @@ impl Segment {
                 _ => self.file.sync_data(),
             }
             .doing("sync", &self.path)?;
+            if let Some(zeros) = &self.zeros {
+                zeros.health().doing("sync zeros in", &self.path)?;
+            }
         }
         self.synced = self.written;
         Ok(())
@@ -209,10 +206,8 @@ impl Segment {
 
     fn grow(&mut self, allocated: u64) -> io::Result<()> {
         let length = allocated - self.allocated;
-        match fallocate(&self.file, FallocateFlags::empty(), self.allocated, length) {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP) => self.fill_with_zeros(allocated)?,
-            Err(error) => return Err(error.into()),
+        if !self.file.allocate(self.allocated, length)? {
+            self.fill_with_zeros(allocated)?;
         }
         self.allocated = allocated;
         self.growth_refused = false;
@@ -227,20 +222,22 @@ impl Segment {
     fn fill_with_zeros(&self, end: u64) -> io::Result<()> {
         let mut at = self.allocated;
         while end - at >= PAGE {
-            self.file.write_all_at(&ZERO_PAGE, at)?;
+            self.file.write_at([&ZERO_PAGE, &[]], at)?;
             at += PAGE;
         }
         let rest = usize::try_from(end - at).expect("less than a page");
-        self.file.write_all_at(&ZERO_PAGE[..rest], at)
+        self.file.write_at([&ZERO_PAGE[..rest], &[]], at)
     }
 
     /// Ends writing: gives the space behind the records back. They may still have to be synced.
     pub(crate) fn retire(&mut self) -> Result<(), IoFailure> {
-        self.zeros = None;
+        if let Some(zeros) = self.zeros.take() {
+            zeros.end().doing("sync zeros in", &self.path)?;
+        }
         self.window = None;
         self.options.mapped = false;
         self.file
-            .set_len(self.written)
+            .set_length(self.written)
             .doing("cut the unused end of", &self.path)
     }
 
@@ -278,8 +275,8 @@ impl Segment {
 }
 
 /// An error if a file holds a record.
-fn refuse_if_records(path: &Path) -> io::Result<()> {
-    match LogReader::open(path.to_path_buf(), usize::MAX) {
+fn refuse_if_records(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match LogReader::open(disk, path.to_path_buf(), usize::MAX) {
         Ok(Ok(mut reader)) => match reader.next().map_err(|failure| failure.source)? {
             Ok(zxid) => Err(io::Error::other(format!("it holds the record {zxid}"))),
             Err(_) => Ok(()),

@@ -17,12 +17,12 @@ mod snappy;
 mod write;
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ox_proto::Zxid;
 
+use crate::disk::{Open, Reading};
 use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, list, logs, parse_hex, parse_snapshot_name};
 use crate::{CallerError, DataDirs};
@@ -111,7 +111,7 @@ pub enum SnapshotError {
         computed: u32,
     },
     /// There are snapshots, and all are broken.
-    #[error("Not able to find valid snapshots in {}", dir.display())]
+    #[error("Not able to find valid snapshots in {}: {}", dir.display(), some(rejected))]
     NoneValid {
         /// The folder.
         dir: PathBuf,
@@ -130,6 +130,20 @@ pub enum SnapshotError {
         /// The folder of the logs.
         log: PathBuf,
     },
+}
+
+/// What is wrong with the newest of them.
+fn some(rejected: &[SnapshotError]) -> String {
+    const SHOWN: usize = 3;
+    let texts: Vec<_> = rejected
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    match rejected.len().saturating_sub(SHOWN) {
+        0 => texts.join("; "),
+        more => format!("{}; and {more} more", texts.join("; ")),
+    }
 }
 
 /// How to look for a snapshot.
@@ -156,7 +170,7 @@ pub struct Loaded<S> {
 /// The snapshots of a folder, newest first: those that a look at their ends does not rule out.
 pub fn snapshots(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, SnapshotError> {
     let mut found = by_name(dirs)?;
-    found.retain(|file| match looks_whole(file) {
+    found.retain(|file| match looks_whole(dirs, file) {
         Ok(true) => true,
         Ok(false) => {
             tracing::warn!(path = ?file.path, "not a whole snapshot");
@@ -176,19 +190,19 @@ pub fn newest_snapshot_size(dirs: &DataDirs) -> Result<Option<u64>, SnapshotErro
     let Some(newest) = snapshots(dirs)?.into_iter().next() else {
         return Ok(None);
     };
-    let metadata = fs::metadata(&newest.path).doing("read", &newest.path)?;
-    Ok(Some(metadata.len()))
+    let length = dirs.disk.length(&newest.path);
+    Ok(Some(length.doing("read", &newest.path)?))
 }
 
 /// Every file named as a snapshot, newest first.
 pub(crate) fn by_name(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, IoFailure> {
-    matching(&dirs.snap, parse_snapshot_name)
+    matching(dirs, parse_snapshot_name)
 }
 
 /// Snapshots that Java did not come to rename, newest first. Java loads them like any other, we
 /// where nothing else is left.
 pub(crate) fn unrenamed(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, IoFailure> {
-    matching(&dirs.snap, parse_unrenamed)
+    matching(dirs, parse_unrenamed)
 }
 
 /// Reads the newest snapshot that is whole, each attempt into a new sink. `None` if there are
@@ -202,7 +216,7 @@ pub fn load_newest<S: ImageSink>(
     let mut rejected = Vec::new();
     for file in snapshots(dirs)?.into_iter().take(MAX_CANDIDATES) {
         let mut sink = new_sink();
-        match load_snapshot(&file, &mut sink) {
+        match load_snapshot(&*dirs.disk, &file, &mut sink) {
             Ok(tail) => {
                 return Ok(Some(Loaded {
                     file,
@@ -221,7 +235,11 @@ pub fn load_newest<S: ImageSink>(
     if let Some(loaded) = load_unrenamed(dirs, new_sink)? {
         return Ok(Some(loaded));
     }
-    if !options.trust_empty && !logs(&dirs.log).doing("list", &dirs.log)?.is_empty() {
+    if !options.trust_empty
+        && !logs(&*dirs.disk, &dirs.log)
+            .doing("list", &dirs.log)?
+            .is_empty()
+    {
         return Err(SnapshotError::LogsWithoutSnapshot {
             snap: dirs.snap.clone(),
             log: dirs.log.clone(),
@@ -237,7 +255,7 @@ fn load_unrenamed<S: ImageSink>(
 ) -> Result<Option<Loaded<S>>, SnapshotError> {
     for file in unrenamed(dirs)? {
         let mut sink = new_sink();
-        match load_snapshot(&file, &mut sink) {
+        match load_snapshot(&*dirs.disk, &file, &mut sink) {
             Ok(tail) => {
                 tracing::warn!(path = ?file.path, "the only snapshot is one under a temporary name");
                 return Ok(Some(Loaded {
@@ -260,10 +278,11 @@ fn parse_unrenamed(name: &OsStr) -> Option<(Zxid, Compression)> {
 }
 
 fn matching(
-    dir: &Path,
+    dirs: &DataDirs,
     parse: impl Fn(&OsStr) -> Option<(Zxid, Compression)>,
 ) -> Result<Vec<SnapshotFile>, IoFailure> {
-    let found = list(dir, parse).doing("list", dir)?;
+    let dir = &dirs.snap;
+    let found = list(&*dirs.disk, dir, parse).doing("list", dir)?;
     let mut files: Vec<_> = found
         .into_iter()
         .map(|(path, (zxid, compression))| SnapshotFile {
@@ -277,9 +296,10 @@ fn matching(
 }
 
 /// Java's check before it opens a snapshot: cheap, and enough to pass over one cut short.
-fn looks_whole(file: &SnapshotFile) -> io::Result<bool> {
-    let mut input = File::open(&file.path)?;
-    let length = input.metadata()?.len();
+fn looks_whole(dirs: &DataDirs, file: &SnapshotFile) -> io::Result<bool> {
+    let input = dirs.disk.open(&file.path, Open::Read)?;
+    let length = input.length()?;
+    let mut input = Reading::new(input);
     let (start, expected): (u64, &[u8]) = match file.compression {
         Compression::None if length < 10 => return Ok(false),
         Compression::None => (length - SEAL_TEXT.len() as u64, &SEAL_TEXT),

@@ -4,13 +4,12 @@
 //! such a list done up to some step, with nothing done behind it. That the folders make sense
 //! between any two steps is for those who write the list.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::bound::SyncedBound;
+use crate::disk::{Disk, Open};
 use crate::error::{Doing, IoFailure};
-use crate::format::sync_dir;
 
 /// One change.
 #[derive(Debug)]
@@ -30,34 +29,34 @@ pub(crate) enum Step {
 
 impl Step {
     /// Does it, durably.
-    pub(crate) fn perform(&self) -> Result<(), IoFailure> {
+    pub(crate) fn perform(&self, disk: &dyn Disk) -> Result<(), IoFailure> {
         match self {
-            Self::Cut { path, length } => cut(path, *length).doing("cut", path),
+            Self::Cut { path, length } => cut(disk, path, *length).doing("cut", path),
             Self::Delete(path) => {
                 tracing::info!(?path, "deleting");
-                fs::remove_file(path).doing("delete", path)?;
-                sync_folder_of(path)
+                disk.remove(path).doing("delete", path)?;
+                sync_folder_of(disk, path)
             }
             Self::Rename { from, to } => {
-                fs::rename(from, to).doing("rename", from)?;
-                sync_folder_of(to)
+                disk.rename(from, to).doing("rename", from)?;
+                sync_folder_of(disk, to)
             }
-            Self::Note { dir, bound } => SyncedBound::replace(dir, bound.as_ref())
+            Self::Note { dir, bound } => SyncedBound::replace(disk, dir, bound.as_ref())
                 .doing("replace the note of what is durable in", dir),
         }
     }
 }
 
-fn cut(path: &Path, length: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    if length < file.metadata()?.len() {
-        file.set_len(length)?;
+fn cut(disk: &dyn Disk, path: &Path, length: u64) -> io::Result<()> {
+    let file = disk.open(path, Open::Write)?;
+    if length < file.length()? {
+        file.set_length(length)?;
         file.sync_all()?;
     }
     Ok(())
 }
 
-fn sync_folder_of(path: &Path) -> Result<(), IoFailure> {
+fn sync_folder_of(disk: &dyn Disk, path: &Path) -> Result<(), IoFailure> {
     let dir = path.parent().expect("a file of one of our folders");
-    sync_dir(dir).doing("sync", dir)
+    disk.sync_dir(dir).doing("sync", dir)
 }

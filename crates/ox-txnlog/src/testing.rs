@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use crate::bound::{BoundFile, SyncedBound};
 use crate::format::{LOG_MAGIC, checksum, header, log_name, push_entry};
 use crate::{
-    CallerError, Compression, DataDirs, ImageSink, LoadOptions, Replay, ReplayError, ReplayOptions,
-    SnapshotWriter, load_newest, replay,
+    CallerError, Compression, DataDirs, ImageSink, LoadOptions, RealDisk, Replay, ReplayError,
+    ReplayOptions, SnapshotWriter, load_newest, replay,
 };
 
 /// One folder for snapshots and logs, gone when this is.
@@ -69,7 +69,7 @@ impl Folder {
             offset: offset as u64,
             first_checksum: checksum(first),
         };
-        let mut file = BoundFile::open(&self.dirs.log).unwrap();
+        let mut file = BoundFile::open(&RealDisk, &self.dirs.log).unwrap();
         file.note(&bound).unwrap();
     }
 

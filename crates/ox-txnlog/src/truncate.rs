@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use ox_proto::Zxid;
 
 use crate::bound::SyncedBound;
+use crate::disk::Disk;
 use crate::error::IoFailure;
 use crate::format::HEADER_LENGTH;
 use crate::replay::{SurveyedLog, survey};
@@ -90,7 +91,7 @@ pub fn truncate(
     let plan = plan(dirs, to, options)?;
     tracing::info!(%to, last = %plan.last, "truncating the transaction log");
     for step in &plan.steps {
-        step.perform()?;
+        step.perform(&*dirs.disk)?;
     }
     Ok(Truncated { last: plan.last })
 }
@@ -152,7 +153,7 @@ fn split_snapshots(dirs: &DataDirs, to: Zxid) -> Result<(Zxid, Vec<PathBuf>), Tr
         .map(|file| file.path)
         .collect();
     for file in by_name(dirs)? {
-        match complete_at(&file, to) {
+        match complete_at(&*dirs.disk, &file, to) {
             Some(zxid) if zxid <= to => return Ok((file.zxid, above)),
             Some(_) => above.push(file.path),
             None => {}
@@ -165,11 +166,11 @@ fn split_snapshots(dirs: &DataDirs, to: Zxid) -> Result<(Zxid, Vec<PathBuf>), Tr
 /// The last transaction of which a snapshot may hold a part: its name says where it was begun,
 /// what stands behind the image where it was complete. Older versions do not tell; theirs count
 /// as taken at rest. `None` if it is broken, and so no way back for anybody.
-fn complete_at(file: &SnapshotFile, to: Zxid) -> Option<Zxid> {
+fn complete_at(disk: &dyn Disk, file: &SnapshotFile, to: Zxid) -> Option<Zxid> {
     if file.zxid > to {
         return Some(file.zxid);
     }
-    let tail = read_tail(file)
+    let tail = read_tail(disk, file)
         .inspect_err(|error| tracing::warn!(%error, "a broken snapshot is passed over"))
         .ok()?;
     let of_digest = tail.digest.map(|digest| digest.zxid);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ox_proto::{TxnRecord, Zxid};
 use ox_txnlog::{
-    CallerError, Compression, DataDirs, ImageSink, Replay, ReplayError, ReplayOptions,
+    CallerError, Compression, DataDirs, ImageSink, RealDisk, Replay, ReplayError, ReplayOptions,
     ReplayWarning, SnapshotDigest, SnapshotFile, load_snapshot, replay, verify_snapshot,
 };
 use tempfile::TempDir;
@@ -261,9 +261,9 @@ fn snapshots_of_every_compression_are_read() {
             zxid: Zxid(zxid),
             compression,
         };
-        verify_snapshot(&file).unwrap();
+        verify_snapshot(&RealDisk, &file).unwrap();
         // Without the header, and without seal, digest and seal.
-        let tail = load_snapshot(&file, &mut Image(length - 16 - 46)).unwrap();
+        let tail = load_snapshot(&RealDisk, &file, &mut Image(length - 16 - 46)).unwrap();
         let digest = SnapshotDigest {
             zxid: Zxid(zxid),
             version: 2,

@@ -76,6 +76,9 @@ pub struct Config {
     pub reconfig_enabled: bool,
     /// Which four-letter words are answered.
     pub four_letter_words: FourLetterWords,
+    /// A damaged history is set aside, and the state asked of the others. No setting says so: it is
+    /// decided each time a server is started.
+    pub repair_from_peers: bool,
     /// Settings that do not do what their writer may expect, to be logged at start.
     pub warnings: Vec<Warning>,
 }
@@ -202,6 +205,7 @@ impl Config {
             limits,
             reconfig_enabled: reader.boolean("reconfigEnabled", false),
             four_letter_words: FourLetterWords::read(reader),
+            repair_from_peers: false,
             warnings: Vec::new(),
         }
     }

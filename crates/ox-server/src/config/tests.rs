@@ -193,6 +193,7 @@ fn a_minimal_file_has_javas_defaults() {
             tcp_keep_alive: false,
         },
         four_letter_words: FourLetterWords::Only(["srvr".to_owned()].into()),
+        repair_from_peers: false,
         warnings: Vec::new(),
     };
     assert_eq!(config, expected);
@@ -284,6 +285,7 @@ fn every_key_reaches_its_field() {
         four_letter_words: FourLetterWords::Only(
             ["stat", "ruok", "srvr", "isro"].map(str::to_owned).into(),
         ),
+        repair_from_peers: false,
         warnings: config.warnings.clone(),
     };
     assert_eq!(config, expected);

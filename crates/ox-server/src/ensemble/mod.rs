@@ -6,7 +6,6 @@
 //! `QuorumPeer.java`; quorum.md chapters 2, 4 and 7.
 
 mod log_source;
-mod search;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +17,7 @@ use ox_proto::{
     Endpoint, EnsembleConfig, Member as MemberLine, Notification, PeerAddress, ServerId, Zxid,
 };
 use ox_replica::{Input, StateImage};
+use ox_store::{LogPieces, search};
 use ox_txnlog::DataDirs;
 use ox_zab::{
     ElectionTiming, Epochs, LeaderSettings, LinkId, LogSearch, Membership, ObserverSettings,
@@ -30,7 +30,6 @@ use ox_zab_net::{
 use tokio::sync::mpsc;
 
 use crate::config::Ensemble;
-use crate::load;
 use crate::shared::Shared;
 use log_source::LogSource;
 use state::{StateSink, StateSource};
@@ -97,7 +96,6 @@ pub(crate) struct Member {
     shared: Arc<Shared>,
     dirs: DataDirs,
     config: Arc<EnsembleConfig>,
-    hash_seed: u64,
     election: ElectionMesh,
     learner: LearnerMesh<PeerEvent>,
     events: mpsc::Sender<PeerEvent>,
@@ -118,7 +116,6 @@ impl Member {
         shared: Arc<Shared>,
         ensemble: &Ensemble,
         dirs: DataDirs,
-        hash_seed: u64,
     ) -> Result<(Self, Incoming), PortError> {
         let config = Arc::new(ensemble.members.clone());
         let own = &config.members[&ensemble.id];
@@ -147,7 +144,7 @@ impl Member {
         let learner = LearnerMesh::new(
             LinkSettings {
                 read_timeout: settings.init_limit.duration(),
-                max_length: load::max_record(&shared.config),
+                max_length: shared.store.max_record,
                 connect_budget: settings.learner.connect_limit.duration(),
                 connect_pause: settings.learner.connect_delay,
             },
@@ -163,7 +160,6 @@ impl Member {
             shared,
             dirs,
             config,
-            hash_seed,
             election,
             learner,
             events,
@@ -293,7 +289,8 @@ impl Member {
             }
             Output::Send { link, packet } => self.with_link(link, |link| link.send(&packet)),
             Output::SendLog { link, after, to } => {
-                let source = LogSource::new(&self.dirs, &self.shared.config, after, to);
+                let limit = self.shared.store.max_record;
+                let source = LogSource(LogPieces::new(&self.dirs, limit, after, to));
                 self.with_link(link, |link| link.append_source(Box::new(source)));
             }
             Output::ReadTimeout { link, after_ms } => {
@@ -349,7 +346,7 @@ impl Member {
             return;
         };
         let endpoints = member.addresses.iter().map(endpoint).collect();
-        let sink = StateSink::new(self.hash_seed, &self.shared.config);
+        let sink = StateSink::new(&self.shared.store);
         let link = self.learner.dial(endpoints, Box::new(sink));
         let id = LinkId(link.id().0);
         self.links.insert(id, link);
@@ -373,7 +370,7 @@ impl Member {
         let (dirs, shared) = (self.dirs.clone(), Arc::clone(&self.shared));
         let events = self.events.clone();
         tokio::task::spawn_blocking(move || {
-            let found = search::search(&dirs, &shared.config, zxid, to);
+            let found = search(&dirs, &shared.store, zxid, to);
             // Nobody is left to hear it when the server stops.
             let _ = events.blocking_send(PeerEvent::Found { link, found });
         });
@@ -434,7 +431,7 @@ pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble, seed: u64) -> Z
             election_delay_ms: crate::assembly::millis(learner.observer_election_delay),
             seed,
         },
-        max_record: load::max_record(&shared.config),
+        max_record: shared.store.max_record,
     }
 }
 

@@ -3,17 +3,15 @@
 //! Source: `LearnerHandler`, `ZKDatabase.serializeSnapshot`; quorum.md 4.3.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use ox_proto::Zxid;
-use ox_replica::{DigestLog, State, StateImage};
-use ox_tree::image::{ImageError, ImageLoader};
+use ox_replica::{State, StateImage};
+use ox_store::{ReceivedState, StoreSettings};
+use ox_tree::image::ImageError;
 use ox_zab_net::{BoxError, SnapshotSink, Source};
 
-use crate::config::Config;
-use crate::load;
 use crate::shared::Shared;
 
 /// Znodes per read lock, as for snapshots.
@@ -42,12 +40,11 @@ impl Source for StateSource {
 }
 
 /// Takes a leader's state in.
-pub(super) struct StateSink(ImageLoader);
+pub(super) struct StateSink(ReceivedState);
 
 impl StateSink {
-    pub(super) fn new(hash_seed: u64, config: &Config) -> Self {
-        let loader = ImageLoader::new(hash_seed, load::options(config));
-        Self(loader.with_limit(load::max_record(config)))
+    pub(super) fn new(settings: &StoreSettings) -> Self {
+        Self(ReceivedState::new(settings))
     }
 
     /// The state that was taken in; `zxid` is what the SNAP packet named.
@@ -59,19 +56,12 @@ impl StateSink {
         let sink = sink
             .downcast::<Self>()
             .expect("links are given sinks of this type");
-        let (mut tree, sessions) = sink.0.finish()?;
-        tree.set_last_zxid(zxid);
-        Ok(Box::new(State {
-            tree,
-            sessions: sessions.into_iter().collect::<BTreeMap<_, _>>(),
-            digests: DigestLog::default(),
-        }))
+        sink.0.finish(zxid)
     }
 }
 
 impl SnapshotSink for StateSink {
     fn feed(&mut self, window: &[u8]) -> Result<(usize, bool), BoxError> {
-        let fed = self.0.feed(window)?;
-        Ok((fed.consumed, fed.done))
+        Ok(self.0.feed(window)?)
     }
 }

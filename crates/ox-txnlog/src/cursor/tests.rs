@@ -1,3 +1,4 @@
+use std::fs;
 use std::ops::RangeInclusive;
 
 use ox_jute::Decoder;

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::RealDisk;
 use crate::format::{HEADER_LENGTH, PREFIX_LENGTH};
 use crate::testing::{Folder, payload};
 
@@ -19,7 +20,7 @@ fn append(log: &mut Log, zxids: impl IntoIterator<Item = i64>, length: usize) {
 }
 
 fn names(folder: &Folder) -> Vec<String> {
-    let logs = crate::format::logs(&folder.dirs.log).unwrap();
+    let logs = crate::format::logs(&RealDisk, &folder.dirs.log).unwrap();
     let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     logs.into_iter().map(|(path, _)| name(path)).collect()
 }
@@ -257,7 +258,11 @@ fn a_record_beyond_the_format_is_refused_and_no_failure() {
 #[test]
 fn the_note_follows_every_sync_and_names_the_newest_file() {
     let folder = Folder::new();
-    let noted = || SyncedBound::read(&folder.dirs.log).unwrap().unwrap();
+    let noted = || {
+        SyncedBound::read(&RealDisk, &folder.dirs.log)
+            .unwrap()
+            .unwrap()
+    };
     let mut log = Log::create(&folder.dirs, small());
     append(&mut log, [1], 150);
     log.sync().unwrap();
@@ -298,9 +303,11 @@ fn a_batch_whose_first_length_is_missing_does_not_exist_yet() {
     // As the kill leaves it: not noted either.
     let bound = SyncedBound {
         offset: at as u64,
-        ..SyncedBound::read(&folder.dirs.log).unwrap().unwrap()
+        ..SyncedBound::read(&RealDisk, &folder.dirs.log)
+            .unwrap()
+            .unwrap()
     };
-    BoundFile::open(&folder.dirs.log)
+    BoundFile::open(&RealDisk, &folder.dirs.log)
         .unwrap()
         .note(&bound)
         .unwrap();
@@ -308,7 +315,9 @@ fn a_batch_whose_first_length_is_missing_does_not_exist_yet() {
 }
 
 fn noted_offset(folder: &Folder) -> usize {
-    let bound = SyncedBound::read(&folder.dirs.log).unwrap().unwrap();
+    let bound = SyncedBound::read(&RealDisk, &folder.dirs.log)
+        .unwrap()
+        .unwrap();
     usize::try_from(bound.offset).unwrap()
 }
 

@@ -22,7 +22,7 @@ use ox_proto::Zxid;
 use super::{SnapshotFile, by_name, unrenamed};
 use crate::DataDirs;
 use crate::error::{Doing, IoFailure};
-use crate::format::{list, logs, parse_snapshot_name, sync_dir};
+use crate::format::{list, logs, parse_snapshot_name};
 use crate::step::Step;
 
 /// Begins the name of a snapshot that has replaced everything else in the folders, before the
@@ -62,7 +62,7 @@ fn completing(
     snapshots.sort_by_key(|file| std::cmp::Reverse(file.zxid));
     let below = snapshots.partition_point(|file| zxid <= file.zxid);
     let below = snapshots.split_off(below);
-    let logs = logs(&dirs.log).doing("list", &dirs.log)?;
+    let logs = logs(&*dirs.disk, &dirs.log).doing("list", &dirs.log)?;
     let delete = |file: SnapshotFile| Step::Delete(file.path);
 
     let mut steps = vec![Step::Note {
@@ -82,13 +82,13 @@ fn completing(
 
 /// Does the rest if a crash has come in between.
 pub(crate) fn complete_install(dirs: &DataDirs) -> Result<(), IoFailure> {
-    let found = list(&dirs.snap, parse_received).doing("list", &dirs.snap)?;
+    let found = list(&*dirs.disk, &dirs.snap, parse_received).doing("list", &dirs.snap)?;
     for (path, (name, zxid)) in found {
         tracing::warn!(?path, "a received snapshot was not all in place yet");
         // The name itself may have been seen by nobody but the cache.
-        sync_dir(&dirs.snap).doing("sync", &dirs.snap)?;
+        dirs.disk.sync_dir(&dirs.snap).doing("sync", &dirs.snap)?;
         for step in completing(dirs, path, &dirs.snap.join(name), zxid)? {
-            step.perform()?;
+            step.perform(&*dirs.disk)?;
         }
     }
     Ok(())
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{Folder, Started, log_of, payload};
-    use crate::{Log, LogConfig};
+    use crate::{Log, LogConfig, RealDisk};
 
     /// Records 1 to 9 in three logs, the last of them still with unused space and a note, and
     /// some snapshots.
@@ -161,7 +161,7 @@ mod tests {
         std::fs::rename(folder.dirs.snap.join("snapshot.8"), compressed).unwrap();
         let closed = folder.begin_snapshot(8).close(Zxid(8), 0, Zxid(8)).unwrap();
         for step in closed.steps().unwrap() {
-            step.perform().unwrap();
+            step.perform(&RealDisk).unwrap();
             let of_eight = folder
                 .names()
                 .into_iter()
@@ -219,7 +219,7 @@ mod tests {
             let closed = writer.close(Zxid(zxid), 0, Zxid(zxid)).unwrap();
             prop_assert_eq!(folder.copy().restart(), old);
             for step in closed.steps().unwrap() {
-                step.perform().unwrap();
+                step.perform(&RealDisk).unwrap();
                 let copy = folder.copy();
                 prop_assert_eq!(copy.restart(), exactly(zxid));
                 // What the start has completed stays so.

@@ -1,6 +1,5 @@
 //! Reads one snapshot, in bounded memory, and checks its seals.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -12,11 +11,15 @@ use super::read_ahead::ReadAhead;
 use super::snappy::SnappyReader;
 use super::{SEAL_LENGTH, SEAL_TEXT, SnapshotError, SnapshotFile};
 use crate::CallerError;
+use crate::disk::{Disk, Open, Reading};
 use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, HEADER_LENGTH, SNAPSHOT_MAGIC, i32_at, i64_at};
 
 /// Bytes that are read and handed on at a time.
 const CHUNK: usize = 256 << 10;
+
+/// Shorter files are read by who takes them in.
+const WORTH_A_THREAD: u64 = 1 << 20;
 
 /// No record of an image is longer, whatever `jute.maxbuffer` is set to.
 const LONGEST_RECORD: usize = 256 << 20;
@@ -67,13 +70,17 @@ pub struct SnapshotDigest {
 /// A snapshot's bytes, uncompressed.
 struct Stream<'a> {
     path: &'a Path,
-    input: ReadAhead,
+    /// Of the file.
+    length: u64,
+    input: Box<dyn Read>,
 }
 
 impl<'a> Stream<'a> {
-    fn open(file: &'a SnapshotFile) -> Result<Self, SnapshotError> {
+    fn open(disk: &dyn Disk, file: &'a SnapshotFile) -> Result<Self, SnapshotError> {
         let path = &file.path;
-        let input = File::open(path).doing("open", path)?;
+        let input = disk.open(path, Open::Read).doing("open", path)?;
+        let length = input.length().doing("read", path)?;
+        let input = Reading::new(input);
         let input: Box<dyn Read + Send> = match file.compression {
             Compression::None => Box::new(input),
             Compression::Gz => Box::new(MultiGzDecoder::new(BufReader::new(input))),
@@ -82,8 +89,15 @@ impl<'a> Stream<'a> {
                 Box::new(input.doing("uncompress", path)?)
             }
         };
-        let input = ReadAhead::new(input).doing("start reading", path)?;
-        Ok(Self { path, input })
+        let input: Box<dyn Read> = match length < WORTH_A_THREAD {
+            true => input,
+            false => Box::new(ReadAhead::new(input).doing("start reading", path)?),
+        };
+        Ok(Self {
+            path,
+            length,
+            input,
+        })
     }
 
     /// Appends up to `length` bytes to `buffer`; fewer only at the end.
@@ -98,14 +112,14 @@ impl<'a> Stream<'a> {
 /// Reads a snapshot into `sink`. All its seals hold if this succeeds; otherwise what the sink has
 /// taken in is worthless.
 pub fn load_snapshot(
+    disk: &dyn Disk,
     file: &SnapshotFile,
     sink: &mut dyn ImageSink,
 ) -> Result<SnapshotTail, SnapshotError> {
-    let mut stream = Stream::open(file)?;
+    let mut stream = Stream::open(disk, file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
-    let metadata = std::fs::metadata(&file.path).doing("read", &file.path)?;
-    sink.expect(metadata.len());
+    sink.expect(stream.length);
     loop {
         // Doubling, so that a long record is not offered more often than it must be.
         let wanted = CHUNK.max(window.len());
@@ -140,13 +154,16 @@ pub fn load_snapshot(
 
 /// Checks that a snapshot is what was written, without taking it in: its last seal is over
 /// everything before it. Fails, too, if something follows that seal.
-pub fn verify_snapshot(file: &SnapshotFile) -> Result<(), SnapshotError> {
-    read_tail(file).map(drop)
+pub fn verify_snapshot(disk: &dyn Disk, file: &SnapshotFile) -> Result<(), SnapshotError> {
+    read_tail(disk, file).map(drop)
 }
 
 /// Does what [`verify_snapshot`] does, and reads what stands behind the image. Where the image
 /// ends is told by the seal behind it, so the sections must be among those that we know.
-pub(crate) fn read_tail(file: &SnapshotFile) -> Result<SnapshotTail, SnapshotError> {
+pub(crate) fn read_tail(
+    disk: &dyn Disk,
+    file: &SnapshotFile,
+) -> Result<SnapshotTail, SnapshotError> {
     const LONGEST: usize = SEAL_LENGTH + DIGEST + LAST_ZXID;
     const KNOWN: [usize; 4] = [
         LONGEST,
@@ -155,7 +172,7 @@ pub(crate) fn read_tail(file: &SnapshotFile) -> Result<SnapshotTail, SnapshotErr
         SEAL_LENGTH,
     ];
 
-    let mut stream = Stream::open(file)?;
+    let mut stream = Stream::open(disk, file)?;
     let mut window = Vec::new();
     let mut content = Content::begin(&mut stream, &mut window)?;
     while stream.read(CHUNK, &mut window)? > 0 {

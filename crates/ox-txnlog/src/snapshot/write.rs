@@ -1,8 +1,8 @@
 //! Writes a snapshot under a temporary name and gives it its own only when it is durable.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 use ox_proto::Zxid;
@@ -12,6 +12,7 @@ use super::read::SnapshotDigest;
 use super::snappy::SnappyWriter;
 use super::{SEAL_TEXT, SnapshotError, SnapshotFile, by_name, install};
 use crate::DataDirs;
+use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Doing, IoFailure};
 use crate::format::{Compression, SNAPSHOT_MAGIC, header, snapshot_name};
 use crate::step::Step;
@@ -42,9 +43,13 @@ impl SnapshotWriter {
         compression: Compression,
     ) -> Result<Self, SnapshotError> {
         let name = snapshot_name(zxid, compression);
-        let temporary = Temporary(dirs.snap.join(format!("tmp.{name}")));
-        let file = File::create(&temporary.0).doing("create", &temporary.0)?;
-        let output = Output::new(file, compression).doing("write", &temporary.0)?;
+        let temporary = Temporary {
+            disk: Arc::clone(&dirs.disk),
+            path: dirs.snap.join(format!("tmp.{name}")),
+        };
+        let file = dirs.disk.open(&temporary.path, Open::Replace);
+        let file = file.doing("create", &temporary.path)?;
+        let output = Output::new(file, compression).doing("write", &temporary.path)?;
         let mut writer = Self {
             dirs: dirs.clone(),
             target: SnapshotFile {
@@ -64,7 +69,7 @@ impl SnapshotWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         self.checksum.write(bytes);
         let written = self.output.as_write().write_all(bytes);
-        Ok(written.doing("write", &self.temporary.0)?)
+        Ok(written.doing("write", &self.temporary.path)?)
     }
 
     /// Ends the snapshot behind a complete image: what is on disk under its name is then all of
@@ -78,10 +83,10 @@ impl SnapshotWriter {
     ) -> Result<SnapshotFile, SnapshotError> {
         let closed = self.close(digest_zxid, digest, last_zxid)?;
         let rename = Step::Rename {
-            from: closed.temporary.0.clone(),
+            from: closed.temporary.path.clone(),
             to: closed.target.path.clone(),
         };
-        rename.perform()?;
+        rename.perform(&*closed.dirs.disk)?;
         remove_other_spellings(&closed.dirs, &closed.target)?;
         Ok(closed.target)
     }
@@ -101,7 +106,7 @@ impl SnapshotWriter {
     ) -> Result<SnapshotFile, SnapshotError> {
         let closed = self.close(digest_zxid, digest, last_zxid)?;
         for step in closed.steps()? {
-            step.perform()?;
+            step.perform(&*closed.dirs.disk)?;
         }
         Ok(closed.target)
     }
@@ -121,7 +126,7 @@ impl SnapshotWriter {
         self.write(&last_zxid.0.to_be_bytes())?;
         self.seal()?;
 
-        let temporary = &self.temporary.0;
+        let temporary = &self.temporary.path;
         let file = self.output.finish().doing("write", temporary)?;
         file.sync_all().doing("sync", temporary)?;
         Ok(Closed {
@@ -155,7 +160,7 @@ impl Closed {
     /// What makes it all there is in the folders.
     pub(super) fn steps(&self) -> Result<Vec<Step>, IoFailure> {
         let target = &self.target;
-        install::steps(&self.dirs, &self.temporary.0, &target.path, target.zxid)
+        install::steps(&self.dirs, &self.temporary.path, &target.path, target.zxid)
     }
 }
 
@@ -163,20 +168,23 @@ impl Closed {
 fn remove_other_spellings(dirs: &DataDirs, kept: &SnapshotFile) -> Result<(), IoFailure> {
     for other in by_name(dirs)? {
         if other.zxid == kept.zxid && other.path != kept.path {
-            fs::remove_file(&other.path).doing("delete", &other.path)?;
+            dirs.disk.remove(&other.path).doing("delete", &other.path)?;
         }
     }
     Ok(())
 }
 
 /// A file that goes when this does, unless it was renamed.
-struct Temporary(PathBuf);
+struct Temporary {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        match fs::remove_file(&self.0) {
+        match self.disk.remove(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = ?self.0, %error, "cannot delete a temporary file");
+                tracing::warn!(path = ?self.path, %error, "cannot delete a temporary file");
             }
             _ => {}
         }
@@ -190,8 +198,15 @@ enum Output {
 }
 
 impl Output {
-    fn new(file: File, compression: Compression) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(256 << 10, Paced { file, unsynced: 0 });
+    fn new(file: Box<dyn DiskFile>, compression: Compression) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(
+            256 << 10,
+            Paced {
+                file,
+                written: 0,
+                unsynced: 0,
+            },
+        );
         Ok(match compression {
             Compression::None => Self::Plain(file),
             Compression::Gz => Self::Gz(GzEncoder::new(file, flate2::Compression::default())),
@@ -207,7 +222,7 @@ impl Output {
         }
     }
 
-    fn finish(self) -> io::Result<File> {
+    fn finish(self) -> io::Result<Box<dyn DiskFile>> {
         let output = match self {
             Self::Plain(output) => output,
             Self::Gz(output) => output.finish()?,
@@ -219,22 +234,24 @@ impl Output {
 
 /// A file that is synced every [`SYNC_EVERY`] bytes.
 struct Paced {
-    file: File,
+    file: Box<dyn DiskFile>,
+    written: u64,
     unsynced: usize,
 }
 
 impl Write for Paced {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(bytes)?;
-        self.unsynced += length;
+        self.file.write_at([bytes, &[]], self.written)?;
+        self.written += bytes.len() as u64;
+        self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY {
             self.file.sync_data()?;
             self.unsynced = 0;
         }
-        Ok(length)
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }

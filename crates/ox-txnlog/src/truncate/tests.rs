@@ -3,6 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::RealDisk;
 use crate::testing::{Folder, Started, error_payload, log_of, payload};
 use crate::{Log, LogConfig};
 
@@ -388,7 +389,7 @@ proptest! {
         // And now with a crash behind each step.
         let plan = plan(&folder.dirs, to, &ReplayOptions::default()).unwrap();
         for step in &plan.steps {
-            step.perform().unwrap();
+            step.perform(&RealDisk).unwrap();
             history.check_beginning(&folder.copy().restart(), last);
         }
         prop_assert!(folder.contents() == copy.contents());

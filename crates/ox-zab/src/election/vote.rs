@@ -5,7 +5,7 @@
 use ox_proto::{Notification, PeerState, ServerId, Zxid};
 
 /// Whom a server wants to lead, and what makes that one worth it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Vote {
     /// The server voted for, or [`Vote::NOBODY`].
     pub leader: ServerId,
@@ -35,6 +35,12 @@ impl Vote {
         }
     }
 
+    /// Whether a voter that tells this vote will not elect by the other one: within a round votes
+    /// only rise.
+    pub(crate) fn is_beyond(&self, other: &Self) -> bool {
+        (self.election_epoch, self.rank()) > (other.election_epoch, other.rank())
+    }
+
     /// Higher is better.
     pub(super) fn rank(&self) -> (i64, Zxid, ServerId) {
         (self.peer_epoch, self.zxid, self.leader)
@@ -42,7 +48,7 @@ impl Vote {
 }
 
 /// What a server has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Ballot {
     pub(super) vote: Vote,
     /// What it was doing.

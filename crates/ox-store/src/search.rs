@@ -6,12 +6,11 @@ use ox_proto::Zxid;
 use ox_txnlog::{DataDirs, LogCursor, SnapshotError, newest_snapshot_size};
 use ox_zab::LogSearch;
 
-use crate::config::Config;
-use crate::load;
+use crate::settings::StoreSettings;
 
 /// Looks for `zxid`, and for all behind it up to `to`.
-pub(super) fn search(dirs: &DataDirs, config: &Config, zxid: Zxid, to: Zxid) -> LogSearch {
-    let found = look(dirs, config, zxid, to).inspect_err(|error| {
+pub fn search(dirs: &DataDirs, settings: &StoreSettings, zxid: Zxid, to: Zxid) -> LogSearch {
+    let found = look(dirs, settings, zxid, to).inspect_err(|error| {
         tracing::warn!("cannot read the log for a learner, which gets a snapshot: {error}");
     });
     found.ok().flatten().unwrap_or(LogSearch::Unusable)
@@ -19,15 +18,15 @@ pub(super) fn search(dirs: &DataDirs, config: &Config, zxid: Zxid, to: Zxid) -> 
 
 fn look(
     dirs: &DataDirs,
-    config: &Config,
+    settings: &StoreSettings,
     zxid: Zxid,
     to: Zxid,
 ) -> Result<Option<LogSearch>, SnapshotError> {
-    let settings = config.ensemble.as_ref().map(|own| &own.settings.leader);
-    let Some(factor) = settings.and_then(|settings| settings.snapshot_size_factor) else {
+    let member = settings.member.as_ref();
+    let Some(factor) = member.and_then(|member| member.snapshot_size_factor) else {
         return Ok(None);
     };
-    let Some(mut cursor) = LogCursor::open(dirs, zxid, load::max_record(config))? else {
+    let Some(mut cursor) = LogCursor::open(dirs, zxid, settings.max_record)? else {
         return Ok(None);
     };
     if !is_worth_it(

@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use ox_proto::{SessionId, Txn, TxnDigest, Zxid};
 use ox_replica::{DigestLog, State};
+use ox_tree::DataTree;
 use ox_tree::image::ImageLoader;
-use ox_tree::{DataTree, TreeOptions};
 use ox_txnlog::{
-    DataDirs, ImageSink, LoadOptions, ReplayError, ReplayOptions, SnapshotDigest, SnapshotError,
-    load_newest, replay,
+    DataDirs, ImageSink, LoadOptions, ReplayError, SnapshotDigest, SnapshotError, load_newest,
+    replay,
 };
 use ox_zab::History;
 
-use crate::config::Config;
+use crate::settings::StoreSettings;
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -40,30 +40,30 @@ pub enum LoadError {
 }
 
 /// What was found.
-pub(crate) struct Found {
-    pub(crate) state: State,
+pub struct Found {
+    /// The znodes and the sessions.
+    pub state: State,
     /// The newest entries of the log: what a leader sends to learners that lack them. Empty on a
     /// server that is alone.
-    pub(crate) history: History,
+    pub history: History,
     /// The newest snapshot; `None` on a new server.
-    pub(crate) snapshot: Option<Zxid>,
+    pub snapshot: Option<Zxid>,
 }
 
 /// Reads the newest snapshot and the log behind it.
-pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<Found, LoadError> {
+pub fn load(dirs: &DataDirs, settings: &StoreSettings) -> Result<Found, LoadError> {
     let started = Instant::now();
-    let options = options(config);
-    let max_record = max_record(config);
-    let trust_empty = config.snapshots.trust_empty;
+    let (hash_seed, options) = (settings.hash_seed, settings.tree);
+    let trust_empty = settings.trust_empty;
     let loaded = load_newest(dirs, LoadOptions { trust_empty }, || {
-        Sink(ImageLoader::new(hash_seed, options).with_limit(max_record))
+        Sink(ImageLoader::new(hash_seed, options).with_limit(settings.max_record))
     })?;
     let mut check = DigestCheck::default();
     let (mut tree, sessions, snapshot) = match loaded {
         None => (DataTree::new(hash_seed, options), Vec::new(), None),
         Some(loaded) => {
             for error in &loaded.rejected {
-                tracing::warn!("problem reading snap file: {}", crate::fatal::chain(error));
+                tracing::warn!("problem reading snap file: {}", chain(error));
             }
             tracing::info!("Reading snapshot {}", loaded.file.path.display());
             let (mut tree, sessions) = loaded.sink.0.finish()?;
@@ -78,10 +78,9 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
     if options.digest {
         check.reach_target(after, tree.digest());
     }
-    let ensemble = config.ensemble.as_ref();
-    let keep = ensemble.map(|ensemble| ensemble.settings.leader.commit_log_count);
+    let keep = settings.member.map(|member| member.commit_log_count);
     let mut history = History::new(after, keep.unwrap_or(0));
-    let replay_options = replay_options(config);
+    let replay_options = settings.replay_options();
     let replayed = replay(dirs, after, &replay_options, &mut |payload, record| {
         tree.apply(&record.header, &record.txn, &mut |_| {});
         let zxid = record.header.zxid;
@@ -132,29 +131,16 @@ pub(crate) fn load(config: &Config, dirs: &DataDirs, hash_seed: u64) -> Result<F
     })
 }
 
-/// How the log is read.
-pub(crate) fn replay_options(config: &Config) -> ReplayOptions {
-    ReplayOptions {
-        max_record: max_record(config),
-        ..ReplayOptions::default()
+/// An error and all that caused it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
-}
-
-/// The longest record that a start can read back.
-pub(crate) fn max_record(config: &Config) -> usize {
-    let limits = &config.limits;
-    limits
-        .jute_max_buffer
-        .saturating_add(limits.jute_extra_size)
-}
-
-/// How the tree reads its transactions.
-pub(crate) fn options(config: &Config) -> TreeOptions {
-    TreeOptions {
-        extended_types: config.tree.extended_types,
-        emulate_353_ttl: config.tree.emulate_353_ttl,
-        digest: config.tree.digest,
-    }
+    text
 }
 
 /// Compares digests while the log is replayed. A snapshot that was taken while the server went on
