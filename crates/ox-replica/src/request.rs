@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ox_jute::{DecodeError, Decoder};
 use ox_proto::{ErrorCode, Id, OpCode, Request, Xid};
 
 /// A request, with what must be remembered until it is answered.
@@ -63,6 +64,24 @@ impl ClientRequest {
 }
 
 impl Work {
+    /// What stands behind a request's header, of the operation that the header names.
+    pub fn decode(op: Option<OpCode>, input: &mut Decoder<'_>) -> Self {
+        let refused = |error, zxid, close| Self::Refused(Refusal { error, zxid, close });
+        let Some((op, decoded)) = op.and_then(|op| Some((op, Request::decode(op, input)?))) else {
+            return refused(ErrorCode::Unimplemented, Some(-1), true);
+        };
+        match decoded {
+            Ok(request) => Self::Request(request),
+            Err(error) => {
+                tracing::debug!(%error, "bad {} request", op.name());
+                error_of_txn(op, error).map_or(
+                    refused(ErrorCode::MarshallingError, None, false),
+                    Self::Undecodable,
+                )
+            }
+        }
+    }
+
     /// The znode that it is about; `None` where there is none, or more than one.
     pub fn path(&self) -> Option<&str> {
         match self {
@@ -103,6 +122,24 @@ impl Work {
             },
             Self::Undecodable(_) | Self::Refused(_) => false,
         }
+    }
+}
+
+/// The error of an undecodable write that Java notices only once it has a zxid.
+fn error_of_txn(op: OpCode, error: DecodeError) -> Option<ErrorCode> {
+    match (op, error) {
+        (OpCode::Multi, _)
+        | (
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete,
+            DecodeError::Null,
+        ) => Some(ErrorCode::MarshallingError),
+        // These two check their path before anything else.
+        (OpCode::SetData | OpCode::SetAcl, DecodeError::Null) => Some(ErrorCode::BadArguments),
+        _ => None,
     }
 }
 

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ox_jute::{DecodeError, Decoder, Frames, Jute, decode, end_frame, start_frame};
+use ox_jute::{Decoder, Frames, Jute, decode, end_frame, start_frame};
 use ox_proto::{
-    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, Request, RequestHeader,
-    SaslRequest, SaslResponse, Xid, Zxid,
+    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, RequestHeader, SaslRequest,
+    SaslResponse, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -356,36 +356,13 @@ impl Connection {
             Some(OpCode::Sasl) => return self.sasl(xid, &mut input),
             _ => {}
         }
-        let decoded = op.and_then(|op| Some((op, Request::decode(op, &mut input)?)));
-        let work = match decoded {
-            _ if !self.shared.auth.satisfied_by(&self.ids) => {
-                let error = ErrorCode::SessionClosedRequireSaslAuth;
-                Work::Refused(Refusal {
-                    error,
-                    zxid: Some(0),
-                    close: true,
-                })
-            }
-            Some((_, Ok(request))) => Work::Request(request),
-            Some((op, Err(error))) => {
-                tracing::debug!(client = %self.client.address, %error, "bad {} request", op.name());
-                error_of_txn(op, error).map_or(
-                    Work::Refused(Refusal {
-                        error: ErrorCode::MarshallingError,
-                        zxid: None,
-                        close: false,
-                    }),
-                    Work::Undecodable,
-                )
-            }
-            None => {
-                let error = ErrorCode::Unimplemented;
-                Work::Refused(Refusal {
-                    error,
-                    zxid: Some(-1),
-                    close: true,
-                })
-            }
+        let work = match self.shared.auth.satisfied_by(&self.ids) {
+            true => Work::decode(op, &mut input),
+            false => Work::Refused(Refusal {
+                error: ErrorCode::SessionClosedRequireSaslAuth,
+                zxid: Some(0),
+                close: true,
+            }),
         };
         let op = op.unwrap_or(OpCode::Error);
         let ids = Arc::clone(&self.ids);
@@ -643,24 +620,6 @@ impl Connection {
              jute.maxbuffer={limit})",
             self.client.address,
         ))
-    }
-}
-
-/// The error of an undecodable write that Java notices only once it has a zxid.
-fn error_of_txn(op: OpCode, error: DecodeError) -> Option<ErrorCode> {
-    match (op, error) {
-        (OpCode::Multi, _)
-        | (
-            OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete,
-            DecodeError::Null,
-        ) => Some(ErrorCode::MarshallingError),
-        // These two check their path before anything else.
-        (OpCode::SetData | OpCode::SetAcl, DecodeError::Null) => Some(ErrorCode::BadArguments),
-        _ => None,
     }
 }
 
