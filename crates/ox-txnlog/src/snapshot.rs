@@ -235,17 +235,40 @@ pub fn load_newest<S: ImageSink>(
     if let Some(loaded) = load_unrenamed(dirs, new_sink)? {
         return Ok(Some(loaded));
     }
-    if !options.trust_empty
-        && !logs(&*dirs.disk, &dirs.log)
-            .doing("list", &dirs.log)?
-            .is_empty()
+    if options.trust_empty {
+        return Ok(None);
+    }
+    if !logs(&*dirs.disk, &dirs.log)
+        .doing("list", &dirs.log)?
+        .is_empty()
     {
         return Err(SnapshotError::LogsWithoutSnapshot {
             snap: dirs.snap.clone(),
             log: dirs.log.clone(),
         });
     }
+    refuse_ruined(dirs)?;
     Ok(None)
+}
+
+/// A file that is no whole snapshot, with no log beside it, may have been all there was: a state
+/// that came from a leader has none. Java begins with an empty tree there, and could vote with it.
+/// Only the snapshot of a fresh server holds nothing.
+fn refuse_ruined(dirs: &DataDirs) -> Result<(), SnapshotError> {
+    let mut rejected = Vec::new();
+    for file in by_name(dirs)?
+        .into_iter()
+        .filter(|file| file.zxid > Zxid::ZERO)
+    {
+        let offset = dirs.disk.length(&file.path).doing("read", &file.path)?;
+        let path = file.path;
+        rejected.push(SnapshotError::Ended { path, offset });
+    }
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let dir = dirs.snap.clone();
+    Err(SnapshotError::NoneValid { dir, rejected })
 }
 
 /// Where nothing else is left, a snapshot that Java did not come to rename is as good as one.
