@@ -64,6 +64,16 @@ faults: build ## kills, partitions, failing calls, full and broken disks, power 
 	$(FAULTS) cargo test --locked -p compat-tests --test faults 2>&1 | tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+# Counters in every block of code tell which inputs reach something new. Build scripts do without.
+HOST := $(shell rustc --print host-tuple)
+COUNTERS := -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 \
+    -C llvm-args=-sanitizer-coverage-inline-8bit-counters
+
+.PHONY: fuzz
+fuzz: ## damages what readers of bytes read: FUZZ_SECONDS=60 for each of them, FUZZ_SEED=1
+	RUSTFLAGS="$(COUNTERS)" cargo build --locked --profile fuzz -p ox-fuzz --target $(HOST)
+	$(TARGET)/$(HOST)/fuzz/ox-fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

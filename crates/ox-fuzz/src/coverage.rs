@@ -7,10 +7,13 @@
 #![expect(unsafe_code, reason = "the counters are memory that the compiler owns")]
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+/// Counters, eight at a time, since most of them are zero.
+type Unit = &'static [AtomicU64];
 
 /// The counters of all units.
-static UNITS: Mutex<Vec<&'static [AtomicU8]>> = Mutex::new(Vec::new());
+static UNITS: Mutex<Vec<Unit>> = Mutex::new(Vec::new());
 
 /// Told by instrumented code of its counters.
 ///
@@ -26,8 +29,10 @@ unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *const AtomicU8, 
     // SAFETY: the caller's promise. The code increments them without atomic operations, which
     // loses a count at worst where two threads meet.
     let counters = unsafe { std::slice::from_raw_parts(start, length) };
+    // SAFETY: any eight bytes are a number. The few that are not aligned go uncounted.
+    let (_, counters, _) = unsafe { counters.align_to::<AtomicU64>() };
     if let Ok(mut units) = UNITS.lock()
-        && units.iter().all(|unit| unit.as_ptr() != start)
+        && units.iter().all(|unit| unit.as_ptr() != counters.as_ptr())
     {
         units.push(counters);
     }
@@ -36,16 +41,16 @@ unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *const AtomicU8, 
 /// What inputs have reached so far.
 #[derive(Debug)]
 pub(crate) struct Coverage {
-    units: Vec<&'static [AtomicU8]>,
+    units: Vec<Unit>,
     /// For each counter the ranges that its counts have been in, one bit each.
-    seen: Vec<Vec<u8>>,
+    seen: Vec<Vec<[u8; 8]>>,
     blocks: usize,
 }
 
 impl Coverage {
     pub(crate) fn new() -> Self {
         let units = UNITS.lock().map(|units| units.clone()).unwrap_or_default();
-        let seen = units.iter().map(|unit| vec![0; unit.len()]).collect();
+        let seen = units.iter().map(|unit| vec![[0; 8]; unit.len()]).collect();
         Self {
             units,
             seen,
@@ -65,8 +70,10 @@ impl Coverage {
 
     /// Begins to count anew.
     pub(crate) fn reset(&self) {
-        for counter in self.units.iter().copied().flatten() {
-            counter.store(0, Relaxed);
+        for counters in self.units.iter().copied().flatten() {
+            if counters.load(Relaxed) != 0 {
+                counters.store(0, Relaxed);
+            }
         }
     }
 
@@ -74,16 +81,18 @@ impl Coverage {
     pub(crate) fn is_news(&mut self) -> bool {
         let mut news = false;
         for (unit, seen) in self.units.iter().zip(&mut self.seen) {
-            for (counter, seen) in unit.iter().zip(seen) {
-                let count = counter.load(Relaxed);
-                if count == 0 {
+            for (counters, seen) in unit.iter().zip(seen) {
+                let counts = counters.load(Relaxed);
+                if counts == 0 {
                     continue;
                 }
-                let range = range(count);
-                if *seen & range == 0 {
-                    self.blocks += usize::from(*seen == 0);
-                    *seen |= range;
-                    news = true;
+                for (count, seen) in counts.to_ne_bytes().into_iter().zip(seen) {
+                    let range = range(count);
+                    if range & !*seen != 0 {
+                        self.blocks += usize::from(*seen == 0);
+                        *seen |= range;
+                        news = true;
+                    }
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::engine::Target;
 pub(super) const TARGET: Target = Target {
     name: "image",
     run,
-    memory: (512 << 10, 512),
+    memory: (4 << 20, 512),
     longest: 8192,
     words: &[
         b"\0\0\0\x01/",

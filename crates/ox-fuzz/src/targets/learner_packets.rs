@@ -14,7 +14,7 @@ use crate::engine::Target;
 pub(super) const TARGET: Target = Target {
     name: "learner-packets",
     run,
-    memory: (512 << 10, 256),
+    memory: (2 << 20, 256),
     longest: 16 << 10,
     words: &[
         b"\0\0\0\x0aBenWasHere",

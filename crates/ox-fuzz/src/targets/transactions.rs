@@ -14,7 +14,7 @@ use crate::engine::Target;
 pub(super) const TARGET: Target = Target {
     name: "transactions",
     run,
-    memory: (1 << 20, 512),
+    memory: (4 << 20, 512),
     longest: 8192,
     words: &[
         b"\0\0\0\x01/",
