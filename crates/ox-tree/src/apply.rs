@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ox_proto::{Acl, ErrorCode, SessionId, Stat, StatPersisted, Txn, TxnHeader, Zxid, path};
 
 use crate::node::Node;
-use crate::owner::{CONTAINER_OWNER, ttl_owner};
+use crate::owner::{CONTAINER_OWNER, is_unknown_feature, ttl_owner};
 use crate::tree::{DataTree, NewNode, ROOT};
 
 /// What happened to a znode.
@@ -136,15 +136,20 @@ impl DataTree {
     ) -> Result<Option<Stat>, ErrorCode> {
         match txn {
             Txn::Create(create) | Txn::Create2(create) => {
+                let owner = match create.ephemeral {
+                    true => header.client_id.0,
+                    false => 0,
+                };
+                // No server gives out such a session. Java stops here; an image that held the
+                // znode could not be read.
+                if is_unknown_feature(owner, &self.options()) {
+                    return Err(ErrorCode::BadArguments);
+                }
                 let creation = Creation {
                     path: &create.path,
                     data: create.data.as_deref(),
                     acl: &create.acl,
-                    owner: if create.ephemeral {
-                        header.client_id.0
-                    } else {
-                        0
-                    },
+                    owner,
                     parent_cversion: create.parent_cversion,
                 };
                 let created = self.create(header, &creation, on_change);

@@ -248,6 +248,20 @@ fn owners_are_told_to_clients_for_ephemerals_alone() {
 }
 
 #[test]
+fn a_session_that_nobody_gives_out_owns_nothing() {
+    let mut tree = tree();
+    // The mark of a TTL node, with a feature that nobody knows.
+    let client_id = SessionId(-256);
+    let header = TxnHeader {
+        client_id,
+        ..header(1)
+    };
+    let outcome = tree.apply(&header, &ephemeral("/e"), &mut |_| {});
+    assert_eq!(outcome.error, ErrorCode::BadArguments);
+    assert!(tree.resolve("/e").is_none());
+}
+
+#[test]
 fn without_extended_types_a_ttl_node_passes_for_an_ephemeral() {
     let mut tree = DataTree::new(1, TreeOptions::default());
     assert_eq!(tree.mistaken_ttl_node(|_| false), None);
