@@ -8,6 +8,7 @@ mod image;
 mod jute;
 mod learner_packets;
 mod log;
+mod peer;
 mod snapshot;
 mod transactions;
 
@@ -19,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     client_frames::TARGET,
     election::TARGET,
     learner_packets::TARGET,
+    peer::TARGET,
     transactions::TARGET,
     log::TARGET,
     snapshot::TARGET,
