@@ -164,6 +164,8 @@ impl<'a> Driver<'a> {
             }
             _ => {
                 if let Some(zxid) = self.peer.next_zxid().filter(|_| self.serves) {
+                    // What a leader proposes it logs itself.
+                    self.disk.push_back(Disk::Append(zxid));
                     self.peer.propose(self.now, zxid, payload(zxid));
                     self.perform();
                 }
@@ -396,4 +398,28 @@ fn payload(zxid: Zxid) -> Bytes {
     let mut payload = Vec::new();
     record.encode(&mut payload);
     payload.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the script leads to: the last zxid committed, and the state.
+    #[track_caller]
+    fn check(script: &[u8], committed: i64, state: PeerState) {
+        let mut driver = Driver::new(script);
+        while let Some(what) = driver.byte() {
+            driver.happen(what);
+        }
+        let found = (driver.committed.0, driver.peer.state());
+        assert_eq!(found, (committed, state));
+    }
+
+    #[test]
+    fn the_corpus_leads_far() {
+        let leads = include_bytes!("../../corpus/peer/leads");
+        check(leads, (1 << 32) + 2, PeerState::Leading);
+        let follows = include_bytes!("../../corpus/peer/follows");
+        check(follows, (1 << 32) + 2, PeerState::Following);
+    }
 }
