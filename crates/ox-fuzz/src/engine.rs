@@ -5,7 +5,9 @@
 //! allows, no more time than any may take.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -148,11 +150,18 @@ pub fn judge(target: &Target, input: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// Runs a target's corpus, its regressions, and damaged inputs within the budget.
+/// Runs a target's corpus, its regressions, and damaged inputs within the budget. Each input stands
+/// in the file `running` while it is run, for one that ends the process takes all else with it.
 ///
 /// # Errors
-/// The corpus cannot be read.
-pub fn run(target: &Target, seed: u64, budget: Budget) -> io::Result<Outcome> {
+/// The corpus cannot be read, or the file cannot be written.
+pub fn run(
+    target: &Target,
+    seed: u64,
+    budget: Budget,
+    running: Option<&Path>,
+) -> io::Result<Outcome> {
+    let running = running.map(File::create).transpose()?;
     let mut corpus = inputs(&folder("corpus", target))?;
     corpus.extend(inputs(&folder("regressions", target))?);
     corpus.push(Vec::new());
@@ -173,6 +182,10 @@ pub fn run(target: &Target, seed: u64, budget: Budget) -> io::Result<Outcome> {
             None if is_over(budget, next - given, begun) => break,
             None => damaged(target, &corpus, &mut random),
         };
+        if let Some(file) = &running {
+            file.write_all_at(&input, 0)?;
+            file.set_len(u64::try_from(input.len()).unwrap_or(0))?;
+        }
         coverage.reset();
         let verdict = judge(target, &input);
         outcome.inputs += 1;

@@ -50,6 +50,8 @@ fn work(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<usize> {
     }
     ox_fuzz::catch_panics();
     let budget = Budget::Time(Duration::from_secs(arguments.seconds));
+    let running = std::env::temp_dir().join(format!("ox-fuzz-{}", std::process::id()));
+    writeln!(out, "the input that runs is in {}", running.display())?;
     writeln!(
         out,
         "{:16} {:>10} {:>7} {:>7}  result",
@@ -62,7 +64,7 @@ fn work(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<usize> {
             kept,
             blocks,
             failure,
-        } = ox_fuzz::run(target, arguments.seed, budget)?;
+        } = ox_fuzz::run(target, arguments.seed, budget, Some(&running))?;
         write!(out, "{:16} {inputs:10} {kept:7} {blocks:7}  ", target.name)?;
         match failure {
             None => writeln!(out, "ok")?,
@@ -74,6 +76,7 @@ fn work(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<usize> {
         }
         out.flush()?;
     }
+    std::fs::remove_file(&running)?;
     let (passed, skipped) = (meant.len() - failed, TARGETS.len() - meant.len());
     writeln!(out, "{passed} passed, {failed} failed, {skipped} skipped")?;
     Ok(failed)

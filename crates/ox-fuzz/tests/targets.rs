@@ -15,7 +15,7 @@ fn every_target_takes_damaged_inputs() {
     let mut wrong = String::new();
     for target in TARGETS {
         let begun = Instant::now();
-        let outcome = ox_fuzz::run(target, SEED, Budget::Inputs(target.short)).unwrap();
+        let outcome = ox_fuzz::run(target, SEED, Budget::Inputs(target.short), None).unwrap();
         println!(
             "{}: {} inputs in {:?}",
             target.name,

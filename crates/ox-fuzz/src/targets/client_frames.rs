@@ -7,12 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ox_jute::{Decoder, Frames, Jute};
 use ox_proto::{
-    ConnectRequest, ErrorCode, Id, OpCode, PathRequest, Request, RequestHeader, ServerId,
+    AuthPacket, ConnectRequest, Id, OpCode, PathRequest, Request, RequestHeader, ServerId,
     SessionId, Xid, Zxid,
 };
 use ox_replica::{
-    AuthSettings, ClientRequest, Core, Database, DigestLog, Input, LocalSessions, Now, Output,
-    ReaperSettings, Refusal, Settings, State, Work,
+    AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input, LocalSessions,
+    Now, Output, ReaperSettings, Settings, State, Work,
 };
 use ox_session::ClientId;
 use ox_tree::DataTree;
@@ -81,15 +81,13 @@ fn decode(frame: &[u8]) -> Option<ClientRequest> {
     let mut input = Decoder::new(frame).with_limit(MAX_RECORD);
     let header = RequestHeader::decode(&mut input).ok()?;
     let op = OpCode::from_code(header.r#type);
-    let work = match op {
-        // Answered by the connection.
-        Some(OpCode::Auth | OpCode::Sasl) => Work::Refused(Refusal {
-            error: ErrorCode::AuthFailed,
-            zxid: Some(0),
-            close: false,
-        }),
-        op => Work::decode(op, &mut input),
-    };
+    if op == Some(OpCode::Auth) {
+        // Answered by the connection itself.
+        let packet = AuthPacket::decode(&mut input).ok()?;
+        let (scheme, auth) = (packet.scheme.as_deref(), packet.auth.as_deref());
+        let _ = auth_settings().authenticate(scheme, auth, "127.0.0.1");
+    }
+    let work = Work::decode(op, &mut input);
     let body = frame.get(8..).unwrap_or_default();
     Some(request(header.xid, op.unwrap_or(OpCode::Error), work, body))
 }
@@ -212,6 +210,13 @@ impl Server {
     }
 }
 
+fn auth_settings() -> AuthSettings {
+    AuthSettings {
+        digest: Some(DigestAlgorithm::Sha1),
+        ..AuthSettings::default()
+    }
+}
+
 fn settings() -> Settings {
     Settings {
         server: ServerId(1),
@@ -226,7 +231,7 @@ fn settings() -> Settings {
         leader_serves: true,
         close_session_lists: true,
         max_record: MAX_RECORD,
-        auth: AuthSettings::default(),
+        auth: auth_settings(),
         reaper: ReaperSettings {
             check_interval_ms: 10_000,
             pause_ms: 6,
