@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::p05_monotonic::ENOUGH;
 use super::p10_ephemerals::for_each_stat;
 use crate::case::Case;
 use crate::history::OpId;
@@ -29,7 +30,8 @@ pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
             *shown = (*shown).max((last.unwrap_or(0), *id));
         });
         let (multi, earlier) = *shown;
-        if multi == 0 || !reads::is_judged(&read.request) {
+        let enough = ENOUGH < report.count(Property::AtomicMulti);
+        if multi == 0 || enough || !reads::is_judged(&read.request) {
             continue;
         }
         let first = case.count(multi);

@@ -19,6 +19,9 @@ const MOST_CALLS: usize = 5_000;
 /// Steps of one search.
 const STEPS: usize = 3_000_000;
 
+/// Steps of all searches together.
+const ALL_STEPS: usize = 10 * STEPS;
+
 /// Data and version; `None` where nothing is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Register(Option<(Option<Arc<[u8]>>, i32)>);
@@ -95,8 +98,9 @@ pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
             },
         }
     }
+    let mut left = ALL_STEPS;
     for (path, calls) in keys.iter().filter(|(path, _)| !unfit.contains(&****path)) {
-        judge(case, path, calls, report);
+        judge(case, path, calls, &mut left, report);
     }
 }
 
@@ -134,12 +138,21 @@ fn path_of(change: &Change) -> Option<&str> {
     }
 }
 
-fn judge(case: &Case<'_>, path: &str, calls: &[(OpId, Call<Access>)], report: &mut Report) {
+fn judge(
+    case: &Case<'_>,
+    path: &str,
+    calls: &[(OpId, Call<Access>)],
+    left: &mut usize,
+    report: &mut Report,
+) {
     let only: Vec<Call<Access>> = calls.iter().map(|(_, call)| call.clone()).collect();
+    let most = STEPS.min(*left);
+    let mut steps = most;
     let verdict = match only.len() {
-        0..=MOST_CALLS => search(&Register(None), &only, STEPS),
+        0..=MOST_CALLS => search(&Register(None), &only, &mut steps),
         _ => Verdict::Undecided,
     };
+    *left -= most - steps;
     match verdict {
         Verdict::Linearizable => {}
         Verdict::Broken(at) => {

@@ -35,7 +35,7 @@ pub(super) const TARGET: Target = Target {
         b"4lw.commands.whitelist=*\n",
         b"snapshot.compression.method=gz\n",
     ],
-    short: 400,
+    short: 200,
 };
 
 /// Files cost less here, where it exists.
