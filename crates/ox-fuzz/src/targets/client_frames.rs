@@ -104,11 +104,12 @@ fn request(xid: Xid, op: OpCode, work: Work, body: &[u8]) -> ClientRequest {
     }
 }
 
-fn ids() -> Arc<[Id]> {
+pub(super) fn ids() -> Arc<[Id]> {
     [Id::new("ip", "127.0.0.1"), Id::new("digest", "user:hash")].into()
 }
 
-struct Server {
+/// A server that is alone, whose disk is done when it is told to be.
+pub(super) struct Server {
     core: Core,
     database: Database,
     now: Now,
@@ -117,7 +118,7 @@ struct Server {
 }
 
 impl Server {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let settings = settings();
         let zab = ZabSettings {
             own: settings.server,
@@ -152,7 +153,7 @@ impl Server {
         server
     }
 
-    fn connect(&mut self, client: ClientId) {
+    pub(super) fn connect(&mut self, client: ClientId) {
         let ids = ids();
         let request = ConnectRequest {
             protocol_version: 0,
@@ -177,13 +178,13 @@ impl Server {
         self.flush();
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         while let Some(zxid) = self.appended.take() {
             self.handle(Input::Flushed(zxid));
         }
     }
 
-    fn wait(&mut self, ms: i64) {
+    pub(super) fn wait(&mut self, ms: i64) {
         let end = self.now.monotonic_ms + ms;
         while self.core.poll_timeout() <= end {
             let next = self.core.poll_timeout().max(self.now.monotonic_ms);
@@ -194,7 +195,7 @@ impl Server {
         }
     }
 
-    fn handle(&mut self, input: Input) {
+    pub(super) fn handle(&mut self, input: Input) {
         self.core.handle(self.now, input, &mut self.database);
         self.perform();
     }

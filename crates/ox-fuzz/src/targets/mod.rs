@@ -2,6 +2,7 @@
 
 mod client_frames;
 mod config;
+mod connect;
 mod election;
 mod epochs;
 mod image;
@@ -17,6 +18,7 @@ use crate::engine::Target;
 /// All of them.
 pub const TARGETS: &[Target] = &[
     jute::TARGET,
+    connect::TARGET,
     client_frames::TARGET,
     election::TARGET,
     learner_packets::TARGET,
