@@ -5,6 +5,7 @@
 //! a tool that is missing is skipped and says so.
 
 mod broken_disk;
+mod calibration;
 mod calls;
 mod full_disk;
 mod load;
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
             ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
+            (
+                "what_the_rules_of_a_disk_forbid_is_seen",
+                calibration::rules,
+            ),
+            ("what_power_cuts_leave_on_ext4", calibration::on_ext4),
             ("power_cuts_of_one_server", power::standalone),
             ("power_cuts_of_an_ensemble", power::ensemble),
         ],
