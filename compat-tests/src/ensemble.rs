@@ -307,6 +307,17 @@ impl Ensemble {
         started
     }
 
+    /// As `start`, with words in front of the member's command for this once.
+    #[track_caller]
+    pub fn start_behind(&mut self, sid: Sid, words: &[&str]) -> Result<(), Skip> {
+        let member = self.member_mut(sid);
+        let plain = member.setup.clone();
+        member.setup = plain.clone().wrapper(words);
+        let started = self.start(sid);
+        self.member_mut(sid).setup = plain;
+        started
+    }
+
     /// Starts a member as another kind on the data it has.
     #[track_caller]
     pub fn start_as(&mut self, sid: Sid, kind: Kind) -> Result<(), Skip> {
@@ -343,9 +354,15 @@ impl Ensemble {
     /// Waits until a member has ended by itself: how, and all that it had logged.
     #[track_caller]
     pub fn wait_for_end(&mut self, sid: Sid) -> (ExitStatus, String) {
-        let (status, log) = self.take(sid).wait(DEADLINE);
+        let (status, log) = self.end_after(sid, DEADLINE);
         let status = status.unwrap_or_else(|| panic!("server {sid} goes on:\n{log}"));
         (status, log)
+    }
+
+    /// Ends a member, by kill -9 if it has not ended by itself before: how, if it has.
+    #[track_caller]
+    pub fn end_after(&mut self, sid: Sid, patience: Duration) -> (Option<ExitStatus>, String) {
+        self.take(sid).wait(patience)
     }
 
     /// kill -9, also of a paused member.

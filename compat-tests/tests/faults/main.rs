@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
+            ("every_call_of_a_member_fails_once", calls::of_a_member),
             (
                 "what_the_rules_of_a_disk_forbid_is_seen",
                 calibration::rules,
