@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::wire::{Client, Fields, op};
+use crate::wire::{Client, Fields, Record, op};
 
 /// Requests a writer keeps in flight.
 const WINDOW: usize = 32;
@@ -46,6 +46,12 @@ impl Load {
     /// Starts writers, each with a new folder below `/`; `run` makes the names unique.
     #[track_caller]
     pub fn start(address: SocketAddr, run: usize, writers: usize) -> Self {
+        Self::start_with(address, run, writers, WINDOW)
+    }
+
+    /// As `start`, with so many requests of each writer in flight.
+    #[track_caller]
+    pub fn start_with(address: SocketAddr, run: usize, writers: usize, window: usize) -> Self {
         let total = Arc::<AtomicUsize>::default();
         let writers = (0..writers).map(|writer| {
             let folder = format!("/load-{run}-{writer}");
@@ -56,7 +62,7 @@ impl Load {
             let mut written = Written::new(folder);
             written.prepared = true;
             thread::spawn(move || {
-                written.write(&mut client, WINDOW, usize::MAX, &total);
+                written.write(&mut client, window, usize::MAX, &total);
                 written
             })
         });
@@ -198,11 +204,28 @@ impl Written {
     /// shorter than what was acknowledged nor longer than what was sent.
     #[track_caller]
     pub fn check(&self, client: &mut Client) {
-        if !self.prepared {
-            return;
+        if let Some(wrong) = self.find_wrong(client) {
+            panic!("{wrong}");
         }
-        let mut names: BTreeSet<String> = client.children(&self.folder).into_iter().collect();
-        assert!(names.remove("counter"), "{}: no counter", self.folder);
+    }
+
+    /// What is not as `check` wants it.
+    #[track_caller]
+    pub fn find_wrong(&self, client: &mut Client) -> Option<String> {
+        if !self.prepared {
+            return None;
+        }
+        let reply = client.call(
+            op::GET_CHILDREN,
+            &Fields::new().string(&self.folder).boolean(false),
+        );
+        if reply.error != 0 {
+            return Some(format!("{}: {}", self.folder, reply.error));
+        }
+        let mut names: BTreeSet<String> = Record(&reply.body).strings().into_iter().collect();
+        if !names.remove("counter") {
+            return Some(format!("{}: no counter", self.folder));
+        }
         let (data, stat) = client
             .get(&format!("{}/counter", self.folder))
             .expect("just seen");
@@ -218,21 +241,22 @@ impl Written {
             wanted.after_one_more(index);
             candidates.push(wanted.clone());
         }
-        if !candidates.contains(&found) {
-            let least = &candidates[0];
-            panic!(
-                "{}: {} acknowledged, {} sent; lost {:?}, counter {:?}, at least {:?} expected",
-                self.folder,
-                self.acknowledged,
-                self.sent,
-                least
-                    .names
-                    .difference(&found.names)
-                    .take(10)
-                    .collect::<Vec<_>>(),
-                found.counter,
-                least.counter,
-            );
+        if candidates.contains(&found) {
+            return None;
         }
+        let least = &candidates[0];
+        Some(format!(
+            "{}: {} acknowledged, {} sent; lost {:?}, counter {:?}, at least {:?} expected",
+            self.folder,
+            self.acknowledged,
+            self.sent,
+            least
+                .names
+                .difference(&found.names)
+                .take(10)
+                .collect::<Vec<_>>(),
+            found.counter,
+            least.counter,
+        ))
     }
 }

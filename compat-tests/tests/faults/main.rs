@@ -43,6 +43,10 @@ fn main() -> ExitCode {
             ),
             ("what_power_cuts_leave_on_ext4", calibration::on_ext4),
             ("power_cuts_of_one_server", power::standalone),
+            (
+                "power_cuts_without_syncs_are_seen_to_lose",
+                power::without_syncs,
+            ),
             ("power_cuts_of_an_ensemble", power::ensemble),
         ],
     )
