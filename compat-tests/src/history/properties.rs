@@ -1,7 +1,9 @@
 //! A record held against what ZooKeeper promises: the checks of `ox-check`, with the logs that the
 //! servers have on their disks in the end.
 
-use ox_check::{Options, check_all};
+use ox_check::{Options, Txn, check_all};
+
+use std::collections::BTreeMap;
 
 use super::History;
 use crate::ensemble::Ensemble;
@@ -12,20 +14,22 @@ const TOLERANCE: i64 = 3_000;
 
 impl History {
     /// Panics unless all properties hold. All members are to serve, and nothing is written
-    /// meanwhile.
+    /// meanwhile. `kept` is what was in their logs earlier: a snapshot that comes from a leader
+    /// takes the place of a log.
     #[track_caller]
-    pub fn check_properties(&self, ensemble: &Ensemble) {
+    pub fn check_properties(&self, ensemble: &Ensemble, mut kept: Committed) {
         let applied = ensemble.wait_until_agreed();
         let logs: Vec<Logged> = ensemble
             .sids()
             .into_iter()
             .map(|sid| txnlog::read(&ensemble.data(sid), number(sid), applied))
             .collect();
-        let whole = logs.iter().find(|logged| logged.log.covered == 0);
-        let whole = whole.expect("some member has a log from the beginning on");
+        for logged in &logs {
+            kept.add(logged);
+        }
         let mut history = self.recorder.history();
-        for txn in whole.txns.values() {
-            history.txn(txn.clone());
+        for txn in kept.0.into_values() {
+            history.txn(txn);
         }
         for sid in ensemble.sids() {
             for (zxid, digest) in ensemble.digests(sid) {
@@ -46,6 +50,29 @@ impl History {
         };
         let report = check_all(&history, &options);
         assert!(report.is_ok(), "{report}");
+    }
+}
+
+/// Transactions that were committed, by zxid.
+#[derive(Clone, Debug, Default)]
+pub struct Committed(BTreeMap<i64, Txn>);
+
+impl Committed {
+    /// Adds what the members that serve have in their logs and have applied.
+    #[track_caller]
+    pub fn add_from(&mut self, ensemble: &Ensemble) {
+        for sid in ensemble.awake() {
+            // What a server says that it has applied was in its log before that.
+            if let Some(applied) = ensemble.zxid(sid) {
+                self.add(&txnlog::read(&ensemble.data(sid), number(sid), applied));
+            }
+        }
+    }
+
+    fn add(&mut self, logged: &Logged) {
+        for (zxid, txn) in logged.txns.range(..=logged.log.applied) {
+            self.0.entry(*zxid).or_insert_with(|| txn.clone());
+        }
     }
 }
 
