@@ -49,6 +49,11 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+.PHONY: model
+model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)
+	cargo test --locked --profile quick -p ox-zab --test simulation \
+	    small_ensembles_within_larger_bounds -- --ignored --nocapture
+
 # The long forms of the fault suite: rounds of each means.
 FAULTS := OX_ENSEMBLE_KILLS=200 OX_PAUSES=24 OX_PARTITIONS=55 OX_INJECTIONS=100000 \
     OX_MEMBER_INJECTIONS=100000 OX_SLOW_SYNCS=10 OX_SLOW_MEMBERS=12 OX_CLOCK_JUMPS=20 \

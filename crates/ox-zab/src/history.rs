@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ox_proto::Zxid;
 
 /// A log entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Entry {
     /// Its zxid.
     pub zxid: Zxid,
@@ -21,7 +21,7 @@ pub struct Entry {
 }
 
 /// What the log holds.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct History {
     /// The zxid before the first of `entries`: an entry's or a snapshot's.
     base: Zxid,

@@ -54,7 +54,7 @@ const MAX_EPOCH_JUMP: u32 = 1 << 16;
 const MAX_HELD: usize = 256 << 20;
 
 /// How far the leader has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Stage {
     /// Waits until a quorum has said which epochs it has accepted.
     Epochs,
@@ -69,7 +69,7 @@ enum Stage {
 }
 
 /// What the leader cannot do any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StepDown {
     /// A barrier has waited for too long.
     #[error("no quorum within initLimit")]
@@ -93,7 +93,7 @@ pub(crate) enum StepDown {
     Rollover,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     own: ServerId,
     quorums: Quorums,

@@ -32,7 +32,7 @@ const MAX_EARLY: usize = 32;
 const RETRIES_MS: [i64; 6] = [0, 0, 100, 200, 400, 800];
 
 /// What a member starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Membership {
     /// Whether this server is a participant or an observer.
     pub role: MemberRole,
@@ -45,7 +45,7 @@ pub struct Membership {
 }
 
 /// One member.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Peer {
     settings: ZabSettings,
     config: Arc<EnsembleConfig>,
@@ -74,7 +74,7 @@ pub struct Peer {
     outputs: VecDeque<Output>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     /// It is alone, and leads without anybody's consent.
     Alone(Box<Leader>),

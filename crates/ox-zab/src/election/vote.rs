@@ -5,7 +5,7 @@
 use ox_proto::{Notification, PeerState, ServerId, Zxid};
 
 /// Whom a server wants to lead, and what makes that one worth it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Vote {
     /// The server voted for, or [`Vote::NOBODY`].
     pub leader: ServerId,
@@ -48,7 +48,7 @@ impl Vote {
 }
 
 /// What a server has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Ballot {
     pub(super) vote: Vote,
     /// What it was doing.
