@@ -16,9 +16,11 @@ mod slow;
 
 use std::process::ExitCode;
 
+use compat_tests::faults::enclosure;
 use compat_tests::suite;
 
 fn main() -> ExitCode {
+    enclosure::enter();
     suite::main(
         "faults",
         &[
