@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,9 +65,12 @@ fn numbered(folder: &Path, prefix: &str) -> Vec<(i64, std::path::PathBuf)> {
     files
 }
 
-/// The payloads of a log, up to the zeros behind the last.
+/// The payloads of a log, up to the zeros behind the last; none of one that has gone meanwhile.
 fn payloads(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = fs::read(path).expect("a log");
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        read => read.expect("a log"),
+    };
     let mut rest = bytes
         .strip_prefix(MAGIC)
         .unwrap_or_else(|| panic!("{}: not a log", path.display()));
