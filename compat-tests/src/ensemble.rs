@@ -424,7 +424,7 @@ impl Ensemble {
 }
 
 /// A server notes its digest for zxids that this divides (DataTree.DIGEST_LOG_INTERVAL).
-const DIGEST_INTERVAL: i64 = 128;
+pub const DIGEST_INTERVAL: i64 = 128;
 
 /// The line of a Java server that has computed another digest than came with a transaction, while
 /// it served. When it loads its data it may say so for no reason: a snapshot that was written while
