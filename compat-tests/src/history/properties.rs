@@ -1,7 +1,7 @@
 //! A record held against what ZooKeeper promises: the checks of `ox-check`, with the logs that the
 //! servers have on their disks in the end.
 
-use ox_check::{Options, Txn, check_all};
+use ox_check::{Options, Report, Txn, check_all};
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,20 @@ impl History {
             ..Options::default()
         };
         let report = check_all(&history, &options);
-        assert!(report.is_ok(), "{report}");
+        assert!(report.is_ok(), "{report}\n{}", shown(&report, &history));
     }
+}
+
+/// The operations that show what is wrong, each with its connection.
+fn shown(report: &Report, history: &ox_check::History) -> String {
+    let ids = report.violations.iter().flat_map(|found| &found.operations);
+    let lines = ids.filter_map(|id| {
+        let operation = history.operations().get(usize::try_from(id.0).ok()?)?;
+        let connection = usize::try_from(operation.connection.0).ok()?;
+        let connection = history.connections().get(connection)?;
+        Some(format!("#{}: {operation:x?} on {connection:?}\n", id.0))
+    });
+    lines.collect()
 }
 
 /// Transactions that were committed, by zxid.
