@@ -55,9 +55,10 @@ model: ## all orders of events in a small ensemble, within bounds (about 10 minu
 	    small_ensembles_within_larger_bounds -- --ignored --nocapture
 
 # The long forms of the fault suite: rounds of each means.
-FAULTS := OX_ENSEMBLE_KILLS=100 OX_PAUSES=24 OX_PARTITIONS=55 OX_INJECTIONS=100000 \
-    OX_FULL_DISKS=60 OX_FULL_MEMBERS=20 OX_WRITE_BACK_ERRORS=40 OX_POWER_CUTS=200 \
-    OX_ENSEMBLE_POWER_CUTS=60
+FAULTS := OX_ENSEMBLE_KILLS=200 OX_PAUSES=24 OX_PARTITIONS=55 OX_INJECTIONS=100000 \
+    OX_MEMBER_INJECTIONS=100000 OX_SLOW_SYNCS=10 OX_SLOW_MEMBERS=12 OX_CLOCK_JUMPS=20 \
+    OX_FULL_DISKS=60 OX_FULL_MEMBERS=20 OX_WRITE_BACK_ERRORS=40 OX_CALIBRATIONS=2000 \
+    OX_POWER_CUTS=200 OX_ENSEMBLE_POWER_CUTS=60
 
 .PHONY: faults
 faults: build ## kills, partitions, failing calls, full and broken disks, power cuts, in full (root)

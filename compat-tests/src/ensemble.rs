@@ -6,15 +6,17 @@
 //!
 //! Invariant: every wait ends, either with what was waited for or with a panic that shows the logs.
 
+mod plan;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+
+pub use plan::{ClientPorts, Place, Plan};
 
 use crate::ports::Ports;
 use crate::server::{Kind, LOOK, PROBE, Refused, Server, Setup};
@@ -30,35 +32,6 @@ const SHOWN: usize = 60;
 
 /// A server id.
 pub type Sid = usize;
-
-/// What an ensemble is made of.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    voters: Vec<Kind>,
-    observers: Vec<Kind>,
-    client_ports: ClientPorts,
-    lines: Vec<(String, String)>,
-    properties: Vec<(String, String)>,
-    places: Vec<Place>,
-}
-
-/// A network namespace of a member's own.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Its address there, as clients and the other members see it.
-    pub host: Ipv4Addr,
-    /// Words in front of a command that is to run there.
-    pub enter: Vec<String>,
-}
-
-/// Where a configuration says on which port clients are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientPorts {
-    /// `server.1=host:quorum:election:role;host:port`, so that every member knows it.
-    InServerLines,
-    /// `clientPort=port`, as before 3.5.
-    InOwnLines,
-}
 
 /// What a serving member says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,137 +56,6 @@ struct Member {
     server: Option<Server>,
     paused: bool,
     runs: usize,
-}
-
-impl Plan {
-    /// These voters, client ports in the server lines, and settings that let tests be quick on a
-    /// slow machine: short ticks, many of them before anybody is given up.
-    pub fn voters(kinds: &[Kind]) -> Self {
-        let plan = Self {
-            voters: kinds.to_vec(),
-            observers: Vec::new(),
-            client_ports: ClientPorts::InServerLines,
-            lines: Vec::new(),
-            properties: Vec::new(),
-            places: Vec::new(),
-        };
-        plan.line("tickTime", "500")
-            .line("initLimit", "40")
-            .line("syncLimit", "20")
-            .line("maxSessionTimeout", "120000")
-    }
-
-    /// Observers beside the voters.
-    #[must_use]
-    pub fn observers(mut self, kinds: &[Kind]) -> Self {
-        self.observers = kinds.to_vec();
-        self
-    }
-
-    /// Where the configuration says what the client ports are.
-    #[must_use]
-    pub fn client_ports(mut self, client_ports: ClientPorts) -> Self {
-        self.client_ports = client_ports;
-        self
-    }
-
-    /// Sets a key of every zoo.cfg.
-    #[must_use]
-    pub fn line(mut self, key: &str, value: &str) -> Self {
-        self.lines.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Sets a Java system property of every member.
-    #[must_use]
-    pub fn property(mut self, name: &str, value: &str) -> Self {
-        self.properties.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Members run in namespaces of their own instead of all on loopback; one for each.
-    #[must_use]
-    pub fn places(mut self, places: Vec<Place>) -> Self {
-        self.places = places;
-        self
-    }
-
-    /// Writes the files of an ensemble of which no member runs yet.
-    pub fn lay_out(&self, home: &Path) -> Ensemble {
-        let kinds: Vec<Kind> = self.voters.iter().chain(&self.observers).copied().collect();
-        let ports = |index: usize| match self.places.get(index) {
-            Some(place) => Ports::standard(place.host),
-            None => Ports::claim(),
-        };
-        let ports: Vec<Ports> = (0..kinds.len()).map(ports).collect();
-        let server_lines: Vec<(String, String)> = ports
-            .iter()
-            .enumerate()
-            .map(|(index, ports)| self.server_line(index, ports))
-            .collect();
-        let members = kinds
-            .iter()
-            .zip(ports)
-            .enumerate()
-            .map(|(index, (kind, ports))| {
-                let folder = home.join(format!("server-{}", index + 1));
-                let mut setup = Setup::new(*kind, &folder);
-                for (key, value) in server_lines.iter().chain(&self.lines) {
-                    setup = setup.line(key, value);
-                }
-                for (name, value) in &self.properties {
-                    setup = setup.property(name, value);
-                }
-                if self.voters.len() <= index {
-                    setup = setup.line("peerType", "observer");
-                }
-                if let Some(place) = self.places.get(index) {
-                    let words: Vec<&str> = place.enter.iter().map(String::as_str).collect();
-                    setup = setup.host(place.host).wrapper(&words);
-                }
-                let client = ports.client;
-                setup = match self.client_ports {
-                    ClientPorts::InServerLines => setup.port_in_server_line(client),
-                    ClientPorts::InOwnLines => setup
-                        .line("clientPort", &client.to_string())
-                        .line("clientPortAddress", &ports.host.to_string()),
-                };
-                let data = folder.join("data");
-                fs::create_dir_all(&data).expect("a folder can be made");
-                fs::write(data.join("myid"), format!("{}\n", index + 1))
-                    .expect("myid can be written");
-                Member {
-                    kind: *kind,
-                    setup,
-                    ports,
-                    server: None,
-                    paused: false,
-                    runs: 0,
-                }
-            });
-        Ensemble {
-            members: members.collect(),
-        }
-    }
-
-    fn server_line(&self, index: usize, ports: &Ports) -> (String, String) {
-        let role = if index < self.voters.len() {
-            "participant"
-        } else {
-            "observer"
-        };
-        let Ports {
-            host,
-            quorum,
-            election,
-            ..
-        } = ports;
-        let mut value = format!("{host}:{quorum}:{election}:{role}");
-        if self.client_ports == ClientPorts::InServerLines {
-            write!(value, ";{}", ports.address()).expect("a String takes all");
-        }
-        (format!("server.{}", index + 1), value)
-    }
 }
 
 impl Ensemble {
@@ -307,6 +149,17 @@ impl Ensemble {
         started
     }
 
+    /// As `start`, with words in front of the member's command for this once.
+    #[track_caller]
+    pub fn start_behind(&mut self, sid: Sid, words: &[&str]) -> Result<(), Skip> {
+        let member = self.member_mut(sid);
+        let plain = member.setup.clone();
+        member.setup = plain.clone().wrapper(words);
+        let started = self.start(sid);
+        self.member_mut(sid).setup = plain;
+        started
+    }
+
     /// Starts a member as another kind on the data it has.
     #[track_caller]
     pub fn start_as(&mut self, sid: Sid, kind: Kind) -> Result<(), Skip> {
@@ -343,9 +196,15 @@ impl Ensemble {
     /// Waits until a member has ended by itself: how, and all that it had logged.
     #[track_caller]
     pub fn wait_for_end(&mut self, sid: Sid) -> (ExitStatus, String) {
-        let (status, log) = self.take(sid).wait(DEADLINE);
+        let (status, log) = self.end_after(sid, DEADLINE);
         let status = status.unwrap_or_else(|| panic!("server {sid} goes on:\n{log}"));
         (status, log)
+    }
+
+    /// Ends a member, by kill -9 if it has not ended by itself before: how, if it has.
+    #[track_caller]
+    pub fn end_after(&mut self, sid: Sid, patience: Duration) -> (Option<ExitStatus>, String) {
+        self.take(sid).wait(patience)
     }
 
     /// kill -9, also of a paused member.
@@ -565,7 +424,7 @@ impl Ensemble {
 }
 
 /// A server notes its digest for zxids that this divides (DataTree.DIGEST_LOG_INTERVAL).
-const DIGEST_INTERVAL: i64 = 128;
+pub const DIGEST_INTERVAL: i64 = 128;
 
 /// The line of a Java server that has computed another digest than came with a transaction, while
 /// it served. When it loads its data it may say so for no reason: a snapshot that was written while

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::wire::{Client, Fields, op};
+use crate::wire::{Client, Fields, Record, op};
 
 /// Requests a writer keeps in flight.
 const WINDOW: usize = 32;
@@ -46,22 +46,55 @@ impl Load {
     /// Starts writers, each with a new folder below `/`; `run` makes the names unique.
     #[track_caller]
     pub fn start(address: SocketAddr, run: usize, writers: usize) -> Self {
+        Self::start_with(address, run, writers, WINDOW)
+    }
+
+    /// As `start`, with so many requests of each writer in flight.
+    #[track_caller]
+    pub fn start_with(address: SocketAddr, run: usize, writers: usize, window: usize) -> Self {
+        let begin = |folder| {
+            let written = Written::new(folder);
+            let begun = Self::begin(address, written);
+            begun.unwrap_or_else(|written| panic!("the server does not take {}", written.folder))
+        };
+        let begun = (0..writers).map(|writer| begin(format!("/load-{run}-{writer}")));
+        Self::go_on(begun.map(Ok).collect(), window)
+    }
+
+    /// As `start`, on a server that may end at any moment.
+    pub fn attempt(address: SocketAddr, run: usize, writers: usize) -> Self {
+        let folder = |writer| format!("/load-{run}-{writer}");
+        let begin = |writer| Self::begin(address, Written::new(folder(writer)));
+        Self::go_on((0..writers).map(begin).collect(), WINDOW)
+    }
+
+    /// A writer that has its folder, or what has become of it.
+    fn begin(address: SocketAddr, mut written: Written) -> Result<(Client, Written), Written> {
+        let Ok(mut client) = Client::handshake(address, 0, &[0; 16], 30_000) else {
+            return Err(written);
+        };
+        written.prepared = written.prepare(&mut client).is_ok();
+        match written.prepared {
+            true => Ok((client, written)),
+            false => Err(written),
+        }
+    }
+
+    fn go_on(begun: Vec<Result<(Client, Written), Written>>, window: usize) -> Self {
         let total = Arc::<AtomicUsize>::default();
-        let writers = (0..writers).map(|writer| {
-            let folder = format!("/load-{run}-{writer}");
-            let mut client = Client::connect(address);
-            client.create(&folder, b"", 0);
-            client.create(&format!("{folder}/counter"), b"", 0);
+        let spawn = |begun| {
             let total = Arc::clone(&total);
-            let mut written = Written::new(folder);
-            written.prepared = true;
-            thread::spawn(move || {
-                written.write(&mut client, WINDOW, usize::MAX, &total);
-                written
+            thread::spawn(move || match begun {
+                Ok((mut client, written)) => {
+                    let mut written: Written = written;
+                    written.write(&mut client, window, usize::MAX, &total);
+                    written
+                }
+                Err(written) => written,
             })
-        });
+        };
         Self {
-            writers: writers.collect(),
+            writers: begun.into_iter().map(spawn).collect(),
             acknowledged: total,
         }
     }
@@ -147,15 +180,13 @@ impl Written {
     /// Sends so many writes, each when the one before it has been answered, and less if the
     /// connection breaks, or there is none.
     pub fn one_by_one(address: SocketAddr, run: usize, writes: usize) -> Self {
-        let mut written = Self::new(format!("/load-{run}"));
-        let Ok(mut client) = Client::handshake(address, 0, &[0; 16], 30_000) else {
-            return written;
-        };
-        written.prepared = written.prepare(&mut client).is_ok();
-        if written.prepared {
-            written.write(&mut client, 1, writes, &AtomicUsize::new(0));
+        match Load::begin(address, Self::new(format!("/load-{run}"))) {
+            Ok((mut client, mut written)) => {
+                written.write(&mut client, 1, writes, &AtomicUsize::new(0));
+                written
+            }
+            Err(written) => written,
         }
-        written
     }
 
     fn prepare(&self, client: &mut Client) -> std::io::Result<()> {
@@ -198,11 +229,28 @@ impl Written {
     /// shorter than what was acknowledged nor longer than what was sent.
     #[track_caller]
     pub fn check(&self, client: &mut Client) {
-        if !self.prepared {
-            return;
+        if let Some(wrong) = self.find_wrong(client) {
+            panic!("{wrong}");
         }
-        let mut names: BTreeSet<String> = client.children(&self.folder).into_iter().collect();
-        assert!(names.remove("counter"), "{}: no counter", self.folder);
+    }
+
+    /// What is not as `check` wants it.
+    #[track_caller]
+    pub fn find_wrong(&self, client: &mut Client) -> Option<String> {
+        if !self.prepared {
+            return None;
+        }
+        let reply = client.call(
+            op::GET_CHILDREN,
+            &Fields::new().string(&self.folder).boolean(false),
+        );
+        if reply.error != 0 {
+            return Some(format!("{}: {}", self.folder, reply.error));
+        }
+        let mut names: BTreeSet<String> = Record(&reply.body).strings().into_iter().collect();
+        if !names.remove("counter") {
+            return Some(format!("{}: no counter", self.folder));
+        }
         let (data, stat) = client
             .get(&format!("{}/counter", self.folder))
             .expect("just seen");
@@ -218,21 +266,22 @@ impl Written {
             wanted.after_one_more(index);
             candidates.push(wanted.clone());
         }
-        if !candidates.contains(&found) {
-            let least = &candidates[0];
-            panic!(
-                "{}: {} acknowledged, {} sent; lost {:?}, counter {:?}, at least {:?} expected",
-                self.folder,
-                self.acknowledged,
-                self.sent,
-                least
-                    .names
-                    .difference(&found.names)
-                    .take(10)
-                    .collect::<Vec<_>>(),
-                found.counter,
-                least.counter,
-            );
+        if candidates.contains(&found) {
+            return None;
         }
+        let least = &candidates[0];
+        Some(format!(
+            "{}: {} acknowledged, {} sent; lost {:?}, counter {:?}, at least {:?} expected",
+            self.folder,
+            self.acknowledged,
+            self.sent,
+            least
+                .names
+                .difference(&found.names)
+                .take(10)
+                .collect::<Vec<_>>(),
+            found.counter,
+            least.counter,
+        ))
     }
 }

@@ -1,10 +1,11 @@
 //! Reads the transaction logs of a server: what is on its disk, as the checks of `ox-check` want
-//! it. For logs that are whole; of damage it only says where a file ends.
+//! it. A file ends before the first record that is not whole: its server may be writing it.
 //!
 //! Source: storage.md 3 and 4.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -64,31 +65,40 @@ fn numbered(folder: &Path, prefix: &str) -> Vec<(i64, std::path::PathBuf)> {
     files
 }
 
-/// The payloads of a log, up to the zeros behind the last.
+/// The payloads of a log, up to the zeros behind the last; none of one that has gone meanwhile.
 fn payloads(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = fs::read(path).expect("a log");
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        read => read.expect("a log"),
+    };
     let mut rest = bytes
         .strip_prefix(MAGIC)
         .unwrap_or_else(|| panic!("{}: not a log", path.display()));
     let mut payloads = Vec::new();
     while rest.len() > 12 {
         let mut head = Record(rest);
-        head.long();
-        let length = usize::try_from(head.int()).expect("a length");
-        if length == 0 {
+        let checksum = head.long();
+        let length = usize::try_from(head.int()).unwrap_or_default();
+        if length == 0 || head.0.len() <= length {
             break;
         }
         let payload = head.take(length);
-        assert_eq!(
-            head.take(1),
-            b"B",
-            "{}: the end of a record",
-            path.display()
-        );
+        if head.take(1) != b"B" || checksum != i64::from(adler32(payload)) {
+            break;
+        }
         payloads.push(payload.to_vec());
         rest = head.0;
     }
     payloads
+}
+
+fn adler32(bytes: &[u8]) -> u32 {
+    const MODULUS: u32 = 65_521;
+    let (low, high) = bytes.iter().fold((1, 0), |(low, high), byte| {
+        let low = (low + u32::from(*byte)) % MODULUS;
+        (low, (high + low) % MODULUS)
+    });
+    high << 16 | low
 }
 
 fn decode(payload: &[u8]) -> Txn {

@@ -336,6 +336,7 @@ impl Connection {
                 Ok(0) => self.closed = true,
                 Ok(count) => self.received.extend(&chunk[..count]),
                 Err(error) if is_timeout(&error) => return Incoming::Silence,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.closed = true,
             }
         }

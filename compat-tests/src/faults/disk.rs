@@ -48,16 +48,27 @@ impl Tmpfs {
     /// Sets other limits.
     #[track_caller]
     pub fn limit(&self, limits: &str) {
+        self.try_limit(limits).expect("it was mounted by us");
+    }
+
+    fn try_limit(&self, limits: &str) -> Result<(), String> {
         let options = format!("remount,{limits}");
-        run(&["mount", "-o", &options, text(&self.at)]).expect("it was mounted by us");
+        run(&["mount", "-o", &options, text(&self.at)]).map(|_| ())
     }
 
     /// Leaves so many bytes beside those that are used.
     #[track_caller]
     pub fn leave(&self, bytes: u64) {
-        let space = rustix::fs::statvfs(&self.at).expect("a file system of ours");
-        let used = (space.f_blocks - space.f_bfree) * space.f_frsize;
-        self.limit(&format!("size={}", used + bytes));
+        let deadline = Instant::now() + BUSY;
+        loop {
+            let space = rustix::fs::statvfs(&self.at).expect("a file system of ours");
+            let used = (space.f_blocks - space.f_bfree) * space.f_frsize;
+            match self.try_limit(&format!("size={}", used + bytes)) {
+                Ok(()) => return,
+                // More has been used meanwhile than was to be left.
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        }
     }
 
     /// Where it is.
@@ -83,11 +94,13 @@ pub struct Ext4 {
 impl Ext4 {
     /// Makes a file system in a sparse file `image` and mounts it at a folder.
     pub fn create(image: &Path, at: &Path, mebibytes: u64) -> Result<Self, Skip> {
-        needs_root_and(&["mount", "umount", "mkfs.ext4", "perl"])?;
+        needs_root_and(&["mount", "umount", "losetup", "mkfs.ext4", "perl"])?;
         fs::create_dir_all(at).expect("a folder of ours");
         let file = File::create(image).expect("a file of ours");
         file.set_len(mebibytes << 20).expect("a sparse file");
-        run(&["mkfs.ext4", "-q", "-F", text(image)]).expect("a file system in a file");
+        // Blocks as large as the pages of the memory that the image lies in.
+        run(&["mkfs.ext4", "-q", "-F", "-b", "4096", text(image)])
+            .expect("a file system in a file");
         let mut disk = Self {
             image: image.to_path_buf(),
             at: at.to_path_buf(),
@@ -119,6 +132,17 @@ impl Ext4 {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.mounted = false;
+    }
+
+    /// Makes the device write page by page. Of a longer write for which there is space only at
+    /// first, a loop device says that it is done: that is no broken disk but one that lies.
+    #[track_caller]
+    pub fn write_single_pages(&self) {
+        let device = run(&["losetup", "-n", "-O", "NAME", "-j", text(&self.image)]);
+        let device = device.expect("it is mounted from there");
+        let device = device.trim().trim_start_matches("/dev/");
+        let limit = format!("/sys/block/{device}/queue/max_sectors_kb");
+        fs::write(&limit, "4").unwrap_or_else(|error| panic!("{limit}: {error}"));
     }
 
     /// Writes all of it to the disk.

@@ -2,9 +2,11 @@
 //! networks that lose packets, calls that return errors.
 //!
 //! Invariant: what is made here (mounts, namespaces, processes) goes with the value that stands
-//! for it, also when a test panics. What a machine does not let us do is a `Skip` with its reason.
+//! for it, also when a test panics; in an `enclosure` also when it is killed. What a machine does
+//! not let us do is a `Skip` with its reason.
 
 pub mod disk;
+pub mod enclosure;
 pub mod network;
 pub mod tracer;
 

@@ -243,20 +243,26 @@ impl Trace {
         })
     }
 
-    /// What the server did behind a failed sync that it must not do: try it again, or tell a
-    /// client anything.
+    /// What the server did behind a failed sync that it must not do: try it again, or tell
+    /// anybody anything.
     pub fn after_failed_sync(&self) -> Vec<&str> {
-        let Some(at) = self.first_injected() else {
-            return Vec::new();
-        };
-        let failed = file(&self.lines[at]);
-        let wrong = |line: &&String| {
-            let again = SYNCS.iter().any(|call| line.contains(call)) && file(line) == failed;
-            let told = line.contains("sendto(") && !line.contains("= -1");
-            again || told
-        };
-        let behind = self.lines[at + 1..].iter();
-        behind.filter(wrong).map(String::as_str).collect()
+        let mut wrong = self.synced_again();
+        let told = |line: &&str| line.contains("sendto(") && !line.contains("= -1");
+        wrong.extend(self.behind_the_injected().filter(told));
+        wrong
+    }
+
+    /// The same sync tried again.
+    pub fn synced_again(&self) -> Vec<&str> {
+        let failed = self.injected().and_then(file);
+        let again =
+            |line: &&str| SYNCS.iter().any(|call| line.contains(call)) && file(line) == failed;
+        self.behind_the_injected().filter(again).collect()
+    }
+
+    fn behind_the_injected(&self) -> impl Iterator<Item = &str> {
+        let first = self.first_injected().map_or(self.lines.len(), |at| at + 1);
+        self.lines[first..].iter().map(String::as_str)
     }
 }
 

@@ -16,6 +16,7 @@ mod watcher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use properties::Committed;
 pub use recorder::Recorder;
 pub use recording::Recording;
 pub use watcher::Watched;

@@ -30,6 +30,7 @@ pub(crate) fn write_back_errors() -> Result<(), Skip> {
         let memory = Tmpfs::mount(&home.path().join("memory"), REPAIRED)?;
         let image = memory.path().join("image");
         let mut disk = Ext4::create(&image, &home.path().join("disk"), 256)?;
+        disk.write_single_pages();
         disk.sync();
         let data = disk.path().join("data");
         let preallocate = ["256", "1024", "65536"][round % 3];

@@ -16,8 +16,11 @@ use compat_tests::load::Written;
 use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::suite::{Skip, rounds, say};
 use compat_tests::wire::Client;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use rustix::process::Signal;
+
+use crate::load::{Loaded, three_voters};
 
 /// Writes of one run; `SNAP_COUNT` lets several snapshots and new logs come among them.
 const WRITES: usize = 40;
@@ -79,6 +82,84 @@ pub(crate) fn of_snapshots() -> Result<(), Skip> {
         plan.extend(injections(call, errors, Some(6), None));
     }
     sweep.run(plan, Some("Snapshot Thread"))
+}
+
+/// Calls of a member that starts, elects and synchronizes, on the files that only members have.
+const OF_EPOCHS: [(&str, &str, &[&str]); 8] = [
+    ("acceptedEpoch.tmp", "openat", &["EIO"]),
+    ("acceptedEpoch.tmp", "write", &["ENOSPC"]),
+    ("acceptedEpoch.tmp", "fsync", &["EIO"]),
+    ("acceptedEpoch.tmp", "rename", &["EIO"]),
+    ("currentEpoch.tmp", "openat", &["EIO"]),
+    ("currentEpoch.tmp", "write", &["ENOSPC"]),
+    ("currentEpoch.tmp", "fsync", &["EIO"]),
+    ("currentEpoch.tmp", "rename", &["EIO"]),
+];
+
+/// A member of an ensemble, from its start on; in every other round all three start anew, and so
+/// begin a new epoch.
+pub(crate) fn of_a_member() -> Result<(), Skip> {
+    needs_strace()?;
+    let mut random = seeded();
+    let mut plan = Vec::new();
+    for (call, errors) in ERRORS {
+        plan.extend(injections(call, errors, Some(8), None));
+    }
+    for (file, call, errors) in OF_EPOCHS {
+        plan.extend(injections(call, errors, Some(2), Some(file)));
+    }
+    let planned = plan.len();
+    plan.shuffle(&mut random);
+    plan.truncate(rounds("OX_MEMBER_INJECTIONS", 4));
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let mut loaded = Loaded::start(&three_voters(), home.path())?;
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let mut syncs = 0;
+    for (round, injection) in plan.iter().enumerate() {
+        loaded.go_on(5);
+        let sid = random.random_range(1..=3);
+        let out = home.path().join(format!("trace-{round}"));
+        let data = loaded.ensemble.data(sid);
+        let others: Vec<usize> = (1..=3).filter(|other| *other != sid).collect();
+        let restarted = if round % 2 == 0 { &others[..] } else { &[] };
+        loaded.ensemble.kill(sid);
+        for other in restarted {
+            loaded.ensemble.kill(*other);
+            loaded.ensemble.start(*other)?;
+        }
+        let words = wrapper(Some(injection), &data, &out);
+        loaded.ensemble.start_behind(sid, &self::words(&words))?;
+        let pid = loaded.ensemble.server(sid).pid();
+        // The others go on, whatever becomes of this one.
+        loaded.go_on(5);
+        let patience = Duration::from_millis(random.random_range(100..800));
+        let (status, log) = loaded.ensemble.end_after(sid, patience);
+        assert!(!log.contains("panicked"), "{injection}:\n{log}");
+        let trace = Trace::read(&out, pid);
+        if trace.failed_sync_of_log() {
+            syncs += 1;
+            let code = status.and_then(|status| status.code());
+            // At its start a server says with another code that it cannot begin.
+            assert!(
+                code.is_some_and(|code| code != 0),
+                "{injection}: {status:?}\n{log}"
+            );
+            let again = trace.synced_again();
+            assert!(again.is_empty(), "{injection}: {again:#?}");
+        }
+        let end = status.map_or("it went on".to_owned(), |status| status.to_string());
+        *ends.entry(end).or_default() += 1;
+        std::fs::remove_file(&out).expect("a file of ours");
+        loaded.ensemble.start(sid)?;
+        loaded.recover();
+    }
+    let done = plan.len();
+    say(format!(
+        "   {done} of {planned} injected failures of a member ({syncs} syncs of the log among \
+         them), 0 starts refused; it ended with {ends:?}"
+    ));
+    loaded.finish(done, "failing calls of a member")?;
+    Ok(())
 }
 
 fn injections(

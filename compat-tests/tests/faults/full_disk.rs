@@ -58,7 +58,7 @@ pub(crate) fn standalone() -> Result<(), Skip> {
                 // One after the other first: there may be no space for a single write.
                 written.push(Written::one_by_one(server.address(), 0, 10));
                 if written[0].acknowledged() == 10 {
-                    written.extend(Load::start(server.address(), round + 1, 4).finish());
+                    written.extend(Load::attempt(server.address(), round + 1, 4).finish());
                 }
                 let (status, log) = server.wait(Duration::from_secs(20));
                 check_end(&limits, status, &log);

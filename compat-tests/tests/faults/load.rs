@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use compat_tests::ensemble::{Ensemble, Plan, wait_for};
-use compat_tests::history::{History, Recording};
+use compat_tests::history::{Committed, History, Recording};
 use compat_tests::server::Kind;
 use compat_tests::suite::{Skip, say};
 
@@ -26,6 +26,7 @@ pub(crate) fn three_voters() -> Plan {
 pub(crate) struct Loaded {
     pub(crate) ensemble: Ensemble,
     recording: Recording,
+    committed: Committed,
     /// The longest that it took until all members served again.
     longest: Duration,
 }
@@ -40,6 +41,7 @@ impl Loaded {
         Ok(Self {
             ensemble,
             recording,
+            committed: Committed::default(),
             longest: Duration::ZERO,
         })
     }
@@ -64,6 +66,7 @@ impl Loaded {
         let begun = Instant::now();
         self.ensemble.wait_until_all_serve();
         self.longest = self.longest.max(begun.elapsed());
+        self.committed.add_from(&self.ensemble);
     }
 
     /// Ends the load and checks the record against the state that all members agree on, also after
@@ -76,7 +79,7 @@ impl Loaded {
         history.check(&self.ensemble.check_same_state());
         history.close_sessions();
         history.check_closed(&self.ensemble.check_same_state());
-        history.check_properties(&self.ensemble);
+        history.check_properties(&self.ensemble, self.committed);
         say(format!(
             "   {rounds} rounds of {what}, 0 acknowledged writes lost: {}; all served again after at \
              most {:.1} s",

@@ -5,6 +5,7 @@
 //! a tool that is missing is skipped and says so.
 
 mod broken_disk;
+mod calibration;
 mod calls;
 mod full_disk;
 mod load;
@@ -15,9 +16,11 @@ mod slow;
 
 use std::process::ExitCode;
 
+use compat_tests::faults::enclosure;
 use compat_tests::suite;
 
 fn main() -> ExitCode {
+    enclosure::enter();
     suite::main(
         "faults",
         &[
@@ -35,7 +38,17 @@ fn main() -> ExitCode {
             ("partitions_of_the_network", partitions::partitions),
             ("every_call_fails_once", calls::from_the_start),
             ("every_call_of_a_snapshot_fails_once", calls::of_snapshots),
+            ("every_call_of_a_member_fails_once", calls::of_a_member),
+            (
+                "what_the_rules_of_a_disk_forbid_is_seen",
+                calibration::rules,
+            ),
+            ("what_power_cuts_leave_on_ext4", calibration::on_ext4),
             ("power_cuts_of_one_server", power::standalone),
+            (
+                "power_cuts_without_syncs_are_seen_to_lose",
+                power::without_syncs,
+            ),
             ("power_cuts_of_an_ensemble", power::ensemble),
         ],
     )

@@ -71,11 +71,8 @@ pub(crate) fn pauses() -> Result<(), Skip> {
                 .choose(&mut random)
                 .expect("followers"),
         };
-        let length = match round % 6 {
-            0 | 1 => LONG,
-            2 | 3 => MEDIUM,
-            _ => SHORT,
-        };
+        // Each length for the leader and for a follower.
+        let length = [LONG, MEDIUM, SHORT][round % 3];
         let mut client = Client::connect(loaded.ensemble.address(sid));
         loaded.ensemble.pause(sid);
         let begun = Instant::now();

@@ -115,6 +115,8 @@ pub(crate) struct Learner {
     steps: VecDeque<Step>,
     /// Everything up to this zxid is committed, as far as this leader has told.
     confirmed: Zxid,
+    /// Clients are served from this commit on; known once UPTODATE has come.
+    serves_from: Option<Zxid>,
     /// UPTODATE has come, and clients are served.
     serves: bool,
     /// On a follower that serves, if it serves observers too.
@@ -156,6 +158,7 @@ impl Learner {
             outstanding: VecDeque::new(),
             steps: VecDeque::new(),
             confirmed: Zxid::ZERO,
+            serves_from: None,
             serves: false,
             observers: None,
         };
@@ -630,15 +633,24 @@ impl Learner {
         for zxid in std::mem::take(&mut self.committed) {
             self.commit(cx, zxid)?;
         }
+        let last = self.steps.iter().rev().find_map(|step| match *step {
+            Step::Commit(zxid) => Some(zxid),
+            Step::Synced => None,
+        });
+        self.serves_from = Some(last.unwrap_or(cx.history.committed()));
         self.acknowledge(cx);
         self.serve_if_ready(cx);
         Ok(())
     }
 
     /// Serves clients, unless the database shows something that this leader has not committed:
-    /// then when it has.
+    /// then when it has. Nor before everything is applied that the leader had committed when it
+    /// sent UPTODATE: a state that was taken while transactions were applied holds some of those
+    /// behind its zxid, and a reader would be shown them under a zxid that is too low.
     fn serve_if_ready(&mut self, cx: &mut Context<'_>) {
-        if self.serves || self.phase != Phase::Serving || self.confirmed < cx.history.committed() {
+        let committed = cx.history.committed();
+        let is_whole = self.serves_from.is_some_and(|from| from <= committed);
+        if self.serves || !is_whole || self.confirmed < committed {
             return;
         }
         self.serves = true;
