@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use crate::case::{Case, Item, ids};
 use crate::history::OpId;
 use crate::report::{Property, Report};
+use crate::request::error;
+use crate::txn::Change;
 
 pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
     answers(case, report);
@@ -48,9 +50,21 @@ fn left_out(case: &Case<'_>, report: &mut Report) {
     }
 }
 
+fn is_refused_as_moved(change: &Change) -> bool {
+    match change {
+        Change::Error(code) => *code == error::SESSION_MOVED,
+        Change::Multi(parts) => parts.iter().any(is_refused_as_moved),
+        _ => false,
+    }
+}
+
 fn writes(case: &Case<'_>, report: &mut Report) {
     let mut zxids: Vec<Option<i64>> = vec![None; case.history.operations.len()];
     for txn in &case.txns {
+        // Refused since the session lives elsewhere by now, a late write may come after newer ones.
+        if is_refused_as_moved(&txn.change) {
+            continue;
+        }
         if let Some((id, _)) = case.write_of(txn) {
             zxids[id.index()].get_or_insert(txn.zxid);
         }
