@@ -49,6 +49,20 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+# How many seeds `make sim` runs, and from which one on.
+SEEDS := 1000
+FIRST := 1
+
+.PHONY: sim
+sim: ## runs whole ensembles in virtual time under every fault, SEEDS=1000 of them
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim run --seeds $(SEEDS) --first $(FIRST)
+
+.PHONY: sim-seed
+sim-seed: ## replays one of them: make sim-seed SEED=n
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim seed $(SEED) --trace
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

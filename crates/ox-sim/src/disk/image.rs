@@ -22,9 +22,18 @@ pub(super) struct Inode {
 /// A change of names that no sync of the folder has made durable.
 #[derive(Clone, Debug)]
 pub(super) enum NameOp {
-    Link { path: PathBuf, inode: u64 },
-    Move { from: PathBuf, to: PathBuf, inode: u64 },
-    Unlink { path: PathBuf },
+    Link {
+        path: PathBuf,
+        inode: u64,
+    },
+    Move {
+        from: PathBuf,
+        to: PathBuf,
+        inode: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
 }
 
 /// Something a disk does wrong, once.

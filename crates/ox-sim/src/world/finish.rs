@@ -73,8 +73,8 @@ impl World {
                 .map_err(|error| format!("P8: {place} in the end: {error}: {lock:?}"))?;
             let tree = &Database::new(found.state, 1).tree;
             // An epoch without transactions is in no log.
-            let is_same = tree.digest() == digest
-                && (tree.last_zxid() == last || last.counter() == 0);
+            let is_same =
+                tree.digest() == digest && (tree.last_zxid() == last || last.counter() == 0);
             if !is_same {
                 let found = tree.last_zxid();
                 return Err(format!("P8: {place} shows {last}, its disk has {found}"));
@@ -138,9 +138,10 @@ fn change(txn: &ox_proto::Txn) -> Change {
             timeout_ms: txn.timeout_ms,
         },
         T::CloseSession(txn) => Change::CloseSession {
-            paths: txn.paths_to_delete.as_ref().map(|paths| {
-                paths.iter().map(|path| Arc::from(path.as_str())).collect()
-            }),
+            paths: txn
+                .paths_to_delete
+                .as_ref()
+                .map(|paths| paths.iter().map(|path| Arc::from(path.as_str())).collect()),
         },
         T::Error(txn) => Change::Error(txn.err),
     }
