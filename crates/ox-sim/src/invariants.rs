@@ -21,6 +21,8 @@ struct View {
     durable: Zxid,
     /// What it shows ends here.
     applied: Zxid,
+    /// Up to here its history came whole from another, and is not known one by one.
+    base: Zxid,
     accepted: u32,
     current: u32,
     /// It may have lost what it had.
@@ -148,6 +150,11 @@ impl Invariants {
         }
         let view = &mut self.views[place];
         view.log.retain(|zxid| *zxid <= last);
+        if last.counter() != 0 && !view.log.contains(&last) {
+            // A leader's state was whole on the disk when the power was cut.
+            self.installed(place, last);
+        }
+        let view = &mut self.views[place];
         // Recovery makes durable what it has found.
         view.durable = last;
         view.applied = Zxid::ZERO;
@@ -188,19 +195,8 @@ impl Invariants {
             }
             DiskDone::Truncated { last } => self.cut(place, last),
             DiskDone::Installed { last } => {
-                let source = self
-                    .views
-                    .iter()
-                    .position(|view| view.log.last().is_some_and(|highest| last <= *highest));
-                let mut log: BTreeSet<Zxid> = self.delivered.range(..=last).copied().collect();
-                if let Some(source) = source {
-                    log.extend(self.views[source].log.range(..=last).copied());
-                }
-                let view = &mut self.views[place];
-                view.log = log;
-                view.durable = last;
-                view.applied = Zxid::ZERO;
-                view.is_damaged = false;
+                self.installed(place, last);
+                self.views[place].is_damaged = false;
             }
             DiskDone::Reloaded { last } => {
                 self.views[place].log.retain(|zxid| *zxid <= last);
@@ -208,6 +204,21 @@ impl Invariants {
             }
             DiskDone::EpochAnnounced(_) | DiskDone::NotTruncated => {}
         }
+    }
+
+    /// A server has the history of another.
+    fn installed(&mut self, place: Place, last: Zxid) {
+        let reaches = |view: &View| view.log.last().is_some_and(|highest| last <= *highest);
+        let source = self.views.iter().position(reaches);
+        let mut log: BTreeSet<Zxid> = self.delivered.range(..=last).copied().collect();
+        if let Some(source) = source {
+            log.extend(self.views[source].log.range(..=last).copied());
+        }
+        let view = &mut self.views[place];
+        view.log = log;
+        view.durable = last;
+        view.applied = Zxid::ZERO;
+        view.base = last;
     }
 
     fn cut(&mut self, place: Place, last: Zxid) {
@@ -283,9 +294,10 @@ impl Invariants {
             self.delivered.insert(zxid);
         }
         let view = &self.views[place];
-        if before < last {
+        let known = before.max(view.base);
+        if known < last {
             let range = (
-                std::ops::Bound::Excluded(before),
+                std::ops::Bound::Excluded(known),
                 std::ops::Bound::Included(last),
             );
             let ours = view.log.range(range);

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ox_check::{AclEntry, Change, NodeKind, Options, ServerLog, Txn, check_all, fingerprint};
+use ox_check::{
+    AclEntry, Change, NodeKind, Options, Report, ServerLog, Txn, check_all, fingerprint,
+};
 use ox_proto::{Acl, TxnRecord};
 use ox_replica::Database;
 use ox_txnlog::DataDirs;
@@ -47,8 +49,29 @@ impl World {
         let report = check_all(&self.history, &options);
         match report.is_ok() {
             true => Ok(()),
-            false => Err(report.to_string()),
+            false => Err(format!("{report}{}", self.witnesses(&report))),
         }
+    }
+
+    /// The operations that violations speak of, and what became of them.
+    fn witnesses(&self, report: &Report) -> String {
+        let mut text = String::new();
+        let mut operations: Vec<_> = report
+            .violations
+            .iter()
+            .flat_map(|violation| violation.operations.iter().map(|operation| operation.0))
+            .collect();
+        operations.sort_unstable();
+        operations.dedup();
+        for number in operations.into_iter().take(20) {
+            let index = usize::try_from(number).expect("an index");
+            let operation = &self.history.operations()[index];
+            let (session, xid) = (operation.session, operation.xid);
+            let is_its = |txn: &&Txn| (txn.session, txn.cxid) == (session, xid);
+            let became = self.history.txns().iter().find(is_its);
+            text += &format!("\n#{number} {operation:?}\n  became {became:?}");
+        }
+        text
     }
 
     /// What servers show is what their disks hold.
