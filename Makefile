@@ -75,6 +75,20 @@ fuzz: ## damages what readers of bytes read: FUZZ_SECONDS=60 for each of them, F
 	RUSTFLAGS="$(COUNTERS)" cargo build --locked --profile fuzz -p ox-fuzz --target $(HOST)
 	$(TARGET)/$(HOST)/fuzz/ox-fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
+# How many seeds `make sim` runs, and from which one on.
+SEEDS := 1000
+FIRST := 1
+
+.PHONY: sim
+sim: ## runs whole ensembles in virtual time under every fault, SEEDS=1000 of them
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim run --seeds $(SEEDS) --first $(FIRST)
+
+.PHONY: sim-seed
+sim-seed: ## replays one of them: make sim-seed SEED=n
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim seed $(SEED) --trace
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

@@ -448,24 +448,23 @@ impl Core {
     /// A learner's client wants all that is proposed so far to be applied there.
     fn learner_sync(&mut self, now: Now, link: LinkId) {
         if self.peer.outstanding() == 0 {
-            self.answer_sync(now, link);
+            let packet = sync_answer();
+            self.peer.send_to_learner(now.monotonic_ms, link, packet);
         } else {
             let last = self.peer.last_proposed();
             self.leading().syncs.push_back((last, link));
         }
     }
 
-    fn answer_sync(&mut self, now: Now, link: LinkId) {
-        let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
-        self.peer.send_to_learner(now.monotonic_ms, link, packet);
-    }
-
-    /// A transaction has been applied, and told to the learners.
+    /// A transaction has been applied, and told to the learners. The next may have been told too,
+    /// but has not left: what a client has asked for behind its sync is not answered before it.
     pub(crate) fn after_commit(&mut self, now: Now, zxid: Zxid) {
         while let Stage::Leading(leading) = &mut self.stage
             && let Some((_, link)) = leading.syncs.pop_front_if(|(last, _)| *last <= zxid)
         {
-            self.answer_sync(now, link);
+            let packet = sync_answer();
+            self.peer
+                .send_next_to_learner(now.monotonic_ms, link, packet);
         }
     }
 
@@ -542,4 +541,9 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         | Request::AddWatch(_)
         | Request::WhoAmI => unreachable!("not a write: {request:?}"),
     }
+}
+
+/// Tells a learner that its oldest sync has come through.
+fn sync_answer() -> QuorumPacket {
+    QuorumPacket::bare(PacketType::Sync, Zxid::ZERO)
 }

@@ -332,6 +332,15 @@ impl Peer {
         }
     }
 
+    /// The same before all that has not been polled: to be called when an [`Output::Commit`] has
+    /// been, it puts the packet behind the learner's COMMIT of that zxid and before the next.
+    pub fn send_next_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        let before = self.outputs.len();
+        self.send_to_learner(now, link, packet);
+        let new = self.outputs.len() - before;
+        self.outputs.rotate_right(new);
+    }
+
     fn parts(&mut self, now: i64) -> (&mut State, Context<'_>) {
         let context = Context {
             now,
