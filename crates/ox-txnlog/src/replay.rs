@@ -15,6 +15,7 @@ mod error;
 use std::path::{Path, PathBuf};
 
 use ox_jute::{DecodeError, Decoder};
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{OpCode, TxnRecord, Zxid};
 
 use crate::bound::SyncedBound;
@@ -226,7 +227,9 @@ impl Run<'_> {
                 Err(damage) => Some(damage),
             };
         }
-        reader.sync()?;
+        if !is_on(Mutant::M31) {
+            reader.sync()?;
+        }
         let stored = reader.first_checksum.map(u32::try_from);
         self.logs.push(SurveyedLog {
             path: reader.path.clone(),
@@ -235,7 +238,8 @@ impl Run<'_> {
         });
         let damage = damage.unwrap_or(Damage::End);
         let synced = self.synced(&reader);
-        if damage.stops_java() && !(newest && synced.is_some()) {
+        let may_be_torn = newest && synced.is_some() || is_on(Mutant::M23);
+        if damage.stops_java() && !may_be_torn {
             return Err(ReplayError::Damaged {
                 path: reader.path,
                 offset,
@@ -333,6 +337,9 @@ impl Run<'_> {
 
     /// Decides whether a crash can have left this end of the newest records.
     fn judge(&mut self, tail: Tail) -> Result<(), ReplayError> {
+        if is_on(Mutant::M23) {
+            return Ok(());
+        }
         let path = &tail.path;
         let refuse = |evidence| {
             Err(ReplayError::Damaged {
