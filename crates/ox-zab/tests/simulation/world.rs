@@ -24,6 +24,7 @@ use crate::checks::{Check, Checks};
 use crate::disk::{Disk, DiskOp, Snapshot};
 use crate::network::{Item, Link, Place};
 use crate::random::Random;
+use crate::votes::Votes;
 use plan::{Fault, Plan};
 use show::{show, show_packet, show_vote};
 
@@ -129,6 +130,7 @@ pub(crate) struct World {
     requests: Vec<Place>,
     proposals: u64,
     checks: Checks,
+    elected: Votes,
     is_traced: bool,
 }
 
@@ -198,6 +200,7 @@ impl World {
             requests: Vec::new(),
             proposals: 0,
             checks: Checks::new(plan.voters),
+            elected: Votes::default(),
             is_traced: traced,
             plan,
         };
