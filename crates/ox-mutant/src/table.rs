@@ -2,11 +2,11 @@
 //! reconfiguration; the others are of sessions, watches, transactions, quotas, reads and snapshots.
 
 macro_rules! mutants {
-    ($($id:ident $what:literal by $by:literal,)*) => {
+    ($($(#[$note:meta])* $id:ident $what:literal by $by:literal,)*) => {
         /// A planted bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Mutant {
-            $(#[doc = $what] $id,)*
+            $(#[doc = $what] $(#[$note])* $id,)*
         }
 
         impl Mutant {
@@ -48,30 +48,64 @@ mutants! {
     M01 "a follower acknowledges a proposal before it is on its disk" by "P8",
     M02 "a leader commits what its own disk does not hold" by "Z P8",
     M03 "a proposal commits with half of the voters, rounded down" by "Z P8",
+    ///
+    /// In our design an observer is sent no proposals. It is treated as a voter in all, and counts in the
+    /// place of the first one that is missing.
     M04 "an observer is counted as if it voted" by "Z P8",
+    ///
+    /// A learner has one connection to a leader, so nothing of an older leader can come by another. What
+    /// there is of a check of epochs is this one.
     M05 "a learner follows the leader of an older epoch than it has accepted" by "Z",
+    ///
+    /// Java does it.
     M06 "an accepted epoch is renamed into place without a sync of its folder" by "Z",
+    ///
+    /// ZOOKEEPER-4643.
     M07 "the current epoch is stored before the history that it vouches for" by "Z P8",
+    ///
+    /// ZOOKEEPER-4646 and 3911.
     M08 "NEWLEADER is acknowledged before what came before it is on the disk" by "Z P8",
+    ///
+    /// ZOOKEEPER-4685. Our leader takes such an acknowledgement; what is wrong is that the server that
+    /// gave it may still say in an election that it is in the older epoch.
     M09 "proposals are acknowledged before NEWLEADER" by "Z P8",
     M10 "TRUNC keeps one record too many" by "P17 P8",
     M11 "TRUNC is answered while the later logs are deleted in memory only" by "Z L",
+    ///
+    /// ZOOKEEPER-4925.
     M12 "the entries kept for learners lack the last one of a synchronization" by "P17 P8",
     M13 "votes are ordered by zxid before epoch" by "Z L",
     M14 "votes of other rounds of an election are counted" by "Z",
+    ///
+    /// ZOOKEEPER-3104.
     M15 "a leader serves before a quorum has acknowledged NEWLEADER" by "Z P8",
     M16 "the counter of the zxid goes on in a new epoch" by "P1 Z",
+    ///
+    /// ZOOKEEPER-4394.
     M17 "a follower takes over what is not committed in a synchronization" by "Z P8",
+    ///
+    /// ZOOKEEPER-3144.
     M18 "a snapshot is named after a later zxid than it holds" by "P17",
+    ///
+    /// ZOOKEEPER-3642.
     M19 "a leader's whole state is not stored before what follows it" by "Z P8",
     M20 "a client is served that has seen later zxids" by "P5",
     M21 "an event leaves after the answers that show its change" by "P13",
     M22 "closeSession misses ephemerals that were not committed when it was made" by "P10",
     M23 "damage in what is known to be synced counts as the end of the log" by "Z P8",
     M24 "a failed sync is tried again instead of ending the log" by "Z P8",
+    ///
+    /// ZOOKEEPER-4882. Our disk reports no success after a failure, so here the failure is reported as one.
     M25 "a failed log write is passed over, and commits are applied in memory" by "Z P8",
+    ///
+    /// Our leader sends a whole state below a tail only to who cannot cut it, so here it does so in place
+    /// of every TRUNC.
     M27 "a whole state is sent below a learner's tail, and the log of the tail is kept" by "P17 P8",
+    ///
+    /// Our learners keep what the leader of the same epoch has sent, so here they cut it, too.
     M28 "acknowledgements from before a TRUNC count behind it" by "Z P8",
+    ///
+    /// Java 3.9.5 does it, and stands still. Here an assertion ends the leader.
     M29 "a write that cannot be decoded is proposed under the zxid before it" by "L",
     M30 "no coming epoch is announced before records of it are logged" by "Z",
     M31 "what a start has read from the log is not made durable" by "Z P8",
