@@ -3,7 +3,8 @@
 //! A simulator is worth what it finds. So every rule that it is to guard is broken here once, in the
 //! production code itself, and a run of seeds must notice. The places that break ask [`is_on`].
 //! Invariant: without `--cfg mutants` that is a constant `false`, so nothing of this is in a server
-//! that is built for use. With it, one mutant at most is on per thread. Source: reliability.md 4.6.
+//! that is built for use. With it, one mutant at most is on per thread: the one that was chosen there,
+//! or else the one that the environment names in `OX_MUTANT`. Source: reliability.md 4.6.
 
 mod table;
 
@@ -12,11 +13,17 @@ pub use table::Mutant;
 #[cfg(mutants)]
 mod choice {
     use std::cell::Cell;
+    use std::sync::LazyLock;
 
     use super::Mutant;
 
+    static NAMED: LazyLock<Option<Mutant>> = LazyLock::new(|| {
+        let id = std::env::var("OX_MUTANT").unwrap_or_default();
+        Mutant::from_id(&id)
+    });
+
     thread_local! {
-        static CHOSEN: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static CHOSEN: Cell<Option<Mutant>> = Cell::new(*NAMED);
     }
 
     /// Switches a mutant on in this thread, in place of another.
