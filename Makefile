@@ -49,6 +49,21 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+.PHONY: model
+model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)
+	cargo test --locked --profile quick -p ox-zab --test simulation \
+	    small_ensembles_within_larger_bounds -- --ignored --nocapture
+
+# The long forms of the fault suite: rounds of each means.
+FAULTS := OX_ENSEMBLE_KILLS=100 OX_PAUSES=24 OX_PARTITIONS=55 OX_INJECTIONS=100000 \
+    OX_FULL_DISKS=60 OX_FULL_MEMBERS=20 OX_WRITE_BACK_ERRORS=40 OX_POWER_CUTS=200 \
+    OX_ENSEMBLE_POWER_CUTS=60
+
+.PHONY: faults
+faults: build ## kills, partitions, failing calls, full and broken disks, power cuts, in full (root)
+	$(FAULTS) cargo test --locked -p compat-tests --test faults 2>&1 | tee $(RESULTS)
+	@compat-tests/summary.sh $(RESULTS)
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

@@ -9,14 +9,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ports::Port;
-use crate::server::{Kind, LOOK, PROBE, Server, Setup};
+use crate::ports::Ports;
+use crate::server::{Kind, LOOK, PROBE, Refused, Server, Setup};
 use crate::suite::{Skip, say};
 use crate::tree::{self, Node};
 use crate::wire::{Client, Fields, op};
@@ -38,6 +39,16 @@ pub struct Plan {
     client_ports: ClientPorts,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
+    places: Vec<Place>,
+}
+
+/// A network namespace of a member's own.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its address there, as clients and the other members see it.
+    pub host: Ipv4Addr,
+    /// Words in front of a command that is to run there.
+    pub enter: Vec<String>,
 }
 
 /// Where a configuration says on which port clients are served.
@@ -56,29 +67,6 @@ pub enum Mode {
     Leader,
     Follower,
     Observer,
-}
-
-/// The ports of a member, its own whether it runs or not.
-#[derive(Debug)]
-struct Ports {
-    quorum: Port,
-    election: Port,
-    client: Port,
-}
-
-impl Ports {
-    fn claim() -> Self {
-        Self {
-            quorum: Port::claim(),
-            election: Port::claim(),
-            client: Port::claim(),
-        }
-    }
-
-    /// Where clients connect.
-    fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.client.number()))
-    }
 }
 
 /// An ensemble.
@@ -107,6 +95,7 @@ impl Plan {
             client_ports: ClientPorts::InServerLines,
             lines: Vec::new(),
             properties: Vec::new(),
+            places: Vec::new(),
         };
         plan.line("tickTime", "500")
             .line("initLimit", "40")
@@ -142,10 +131,21 @@ impl Plan {
         self
     }
 
+    /// Members run in namespaces of their own instead of all on loopback; one for each.
+    #[must_use]
+    pub fn places(mut self, places: Vec<Place>) -> Self {
+        self.places = places;
+        self
+    }
+
     /// Writes the files of an ensemble of which no member runs yet.
     pub fn lay_out(&self, home: &Path) -> Ensemble {
         let kinds: Vec<Kind> = self.voters.iter().chain(&self.observers).copied().collect();
-        let ports: Vec<Ports> = kinds.iter().map(|_| Ports::claim()).collect();
+        let ports = |index: usize| match self.places.get(index) {
+            Some(place) => Ports::standard(place.host),
+            None => Ports::claim(),
+        };
+        let ports: Vec<Ports> = (0..kinds.len()).map(ports).collect();
         let server_lines: Vec<(String, String)> = ports
             .iter()
             .enumerate()
@@ -167,12 +167,16 @@ impl Plan {
                 if self.voters.len() <= index {
                     setup = setup.line("peerType", "observer");
                 }
-                let client = ports.client.number();
+                if let Some(place) = self.places.get(index) {
+                    let words: Vec<&str> = place.enter.iter().map(String::as_str).collect();
+                    setup = setup.host(place.host).wrapper(&words);
+                }
+                let client = ports.client;
                 setup = match self.client_ports {
                     ClientPorts::InServerLines => setup.port_in_server_line(client),
                     ClientPorts::InOwnLines => setup
                         .line("clientPort", &client.to_string())
-                        .line("clientPortAddress", "127.0.0.1"),
+                        .line("clientPortAddress", &ports.host.to_string()),
                 };
                 let data = folder.join("data");
                 fs::create_dir_all(&data).expect("a folder can be made");
@@ -198,8 +202,13 @@ impl Plan {
         } else {
             "observer"
         };
-        let (quorum, election) = (ports.quorum.number(), ports.election.number());
-        let mut value = format!("127.0.0.1:{quorum}:{election}:{role}");
+        let Ports {
+            host,
+            quorum,
+            election,
+            ..
+        } = ports;
+        let mut value = format!("{host}:{quorum}:{election}:{role}");
         if self.client_ports == ClientPorts::InServerLines {
             write!(value, ";{}", ports.address()).expect("a String takes all");
         }
@@ -278,6 +287,26 @@ impl Ensemble {
         Ok(())
     }
 
+    /// Starts a member that is to refuse.
+    #[track_caller]
+    pub fn refusal(&mut self, sid: Sid) -> Result<Refused, Skip> {
+        match self.member(sid).setup.try_start()? {
+            Ok(server) => panic!("server {sid} serves:\n{}", server.log()),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    /// Starts a member with options of `oxkeeper serve`.
+    #[track_caller]
+    pub fn start_with(&mut self, sid: Sid, options: &[&str]) -> Result<(), Skip> {
+        let member = self.member_mut(sid);
+        let plain = member.setup.clone();
+        member.setup = plain.clone().options(options);
+        let started = self.start(sid);
+        self.member_mut(sid).setup = plain;
+        started
+    }
+
     /// Starts a member as another kind on the data it has.
     #[track_caller]
     pub fn start_as(&mut self, sid: Sid, kind: Kind) -> Result<(), Skip> {
@@ -303,6 +332,20 @@ impl Ensemble {
     #[track_caller]
     pub fn stop(&mut self, sid: Sid) {
         self.take(sid).terminate();
+    }
+
+    /// The process of a member that runs.
+    #[track_caller]
+    pub fn server(&self, sid: Sid) -> &Server {
+        self.running(sid)
+    }
+
+    /// Waits until a member has ended by itself: how, and all that it had logged.
+    #[track_caller]
+    pub fn wait_for_end(&mut self, sid: Sid) -> (ExitStatus, String) {
+        let (status, log) = self.take(sid).wait(DEADLINE);
+        let status = status.unwrap_or_else(|| panic!("server {sid} goes on:\n{log}"));
+        (status, log)
     }
 
     /// kill -9, also of a paused member.
@@ -471,17 +514,25 @@ impl Ensemble {
         client.close();
     }
 
-    /// The digest that a member has noted for a zxid, from its four-letter word `hash`.
+    /// The digest that a member has noted for a zxid.
     #[track_caller]
     fn digest_at(&self, sid: Sid, zxid: i64) -> i64 {
-        let text = self
-            .running(sid)
-            .four_letter_word("hash")
-            .expect("hash is answered");
-        let wanted = format!("{zxid:x}: ");
-        let digest = text.lines().find_map(|line| line.strip_prefix(&wanted));
-        let digest = digest.unwrap_or_else(|| panic!("server {sid}: no {wanted} in\n{text}"));
-        digest.trim().parse().expect("a decimal digest")
+        let digests = self.digests(sid);
+        let digest = digests.get(&zxid);
+        *digest.unwrap_or_else(|| panic!("server {sid}: no {zxid:#x} in {digests:x?}"))
+    }
+
+    /// The digests that a member has noted of late, by zxid, from its four-letter word `hash`.
+    #[track_caller]
+    pub fn digests(&self, sid: Sid) -> BTreeMap<i64, i64> {
+        let text = self.running(sid).four_letter_word("hash");
+        let text = text.expect("hash is answered");
+        let digest = |line: &str| {
+            let (zxid, digest) = line.split_once(": ")?;
+            let zxid = i64::from_str_radix(zxid.trim(), 16).ok()?;
+            Some((zxid, digest.trim().parse().ok()?))
+        };
+        text.lines().filter_map(digest).collect()
     }
 
     /// Panics with the log of a member that has ended by itself.

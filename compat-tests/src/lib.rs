@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod ensemble;
+pub mod faults;
 pub mod fixtures;
 pub mod history;
 pub mod load;
@@ -17,4 +18,5 @@ pub mod state;
 pub mod suite;
 pub mod synchronization;
 pub mod tree;
+pub mod txnlog;
 pub mod wire;

@@ -26,6 +26,8 @@ pub struct Load {
 #[derive(Clone, Debug)]
 pub struct Written {
     folder: String,
+    /// Whether the folder and the counter in it were acknowledged; without, nothing was sent.
+    prepared: bool,
     acknowledged: usize,
     sent: usize,
     /// The highest zxid a reply carried.
@@ -51,7 +53,12 @@ impl Load {
             client.create(&folder, b"", 0);
             client.create(&format!("{folder}/counter"), b"", 0);
             let total = Arc::clone(&total);
-            thread::spawn(move || write(client, folder, &total))
+            let mut written = Written::new(folder);
+            written.prepared = true;
+            thread::spawn(move || {
+                written.write(&mut client, WINDOW, usize::MAX, &total);
+                written
+            })
         });
         Self {
             writers: writers.collect(),
@@ -70,35 +77,6 @@ impl Load {
             .into_iter()
             .map(|writer| writer.join().expect("a writer panicked"))
             .collect()
-    }
-}
-
-fn write(mut client: Client, folder: String, total: &AtomicUsize) -> Written {
-    let mut written = Written {
-        folder,
-        acknowledged: 0,
-        sent: 0,
-        zxid: 0,
-    };
-    loop {
-        while written.sent < written.acknowledged + WINDOW {
-            let (opcode, body) = request(&written.folder, written.sent);
-            client.send(opcode, &body);
-            written.sent += 1;
-        }
-        match client.reply() {
-            Ok(reply) => {
-                assert_eq!(
-                    reply.error, 0,
-                    "write {} of {}",
-                    written.acknowledged, written.folder
-                );
-                written.acknowledged += 1;
-                total.fetch_add(1, Ordering::Relaxed);
-                written.zxid = reply.zxid;
-            }
-            Err(_) => return written,
-        }
     }
 }
 
@@ -156,6 +134,61 @@ impl Contents {
 }
 
 impl Written {
+    fn new(folder: String) -> Self {
+        Self {
+            folder,
+            prepared: false,
+            acknowledged: 0,
+            sent: 0,
+            zxid: 0,
+        }
+    }
+
+    /// Sends so many writes, each when the one before it has been answered, and less if the
+    /// connection breaks, or there is none.
+    pub fn one_by_one(address: SocketAddr, run: usize, writes: usize) -> Self {
+        let mut written = Self::new(format!("/load-{run}"));
+        let Ok(mut client) = Client::handshake(address, 0, &[0; 16], 30_000) else {
+            return written;
+        };
+        written.prepared = written.prepare(&mut client).is_ok();
+        if written.prepared {
+            written.write(&mut client, 1, writes, &AtomicUsize::new(0));
+        }
+        written
+    }
+
+    fn prepare(&self, client: &mut Client) -> std::io::Result<()> {
+        for path in [self.folder.clone(), format!("{}/counter", self.folder)] {
+            client.send(op::CREATE, &crate::wire::create(&path, b"", 0));
+            let reply = client.reply()?;
+            assert_eq!(reply.error, 0, "create {path}");
+        }
+        Ok(())
+    }
+
+    /// Sends writes until the connection breaks or so many are acknowledged.
+    fn write(&mut self, client: &mut Client, window: usize, most: usize, total: &AtomicUsize) {
+        while self.acknowledged < most {
+            while self.sent < most.min(self.acknowledged + window) {
+                let (opcode, body) = request(&self.folder, self.sent);
+                client.send(opcode, &body);
+                self.sent += 1;
+            }
+            let Ok(reply) = client.reply() else {
+                return;
+            };
+            assert_eq!(
+                reply.error, 0,
+                "write {} of {}",
+                self.acknowledged, self.folder
+            );
+            self.acknowledged += 1;
+            total.fetch_add(1, Ordering::Relaxed);
+            self.zxid = reply.zxid;
+        }
+    }
+
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.acknowledged
@@ -165,6 +198,9 @@ impl Written {
     /// shorter than what was acknowledged nor longer than what was sent.
     #[track_caller]
     pub fn check(&self, client: &mut Client) {
+        if !self.prepared {
+            return;
+        }
         let mut names: BTreeSet<String> = client.children(&self.folder).into_iter().collect();
         assert!(names.remove("counter"), "{}: no counter", self.folder);
         let (data, stat) = client

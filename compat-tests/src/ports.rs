@@ -6,7 +6,7 @@
 //! take its place, and the member could not come back.
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 
 /// Where to look: above the ports of well-known services, below those of outgoing connections.
@@ -48,6 +48,59 @@ impl Port {
         self.number
     }
 }
+
+/// The ports of a member of an ensemble, its own whether it runs or not.
+#[derive(Debug)]
+pub struct Ports {
+    /// Its address.
+    pub host: Ipv4Addr,
+    /// Where its learners connect.
+    pub quorum: u16,
+    /// For votes.
+    pub election: u16,
+    /// For clients.
+    pub client: u16,
+    _claims: Vec<Port>,
+}
+
+impl Ports {
+    /// On loopback, which all share.
+    #[track_caller]
+    pub fn claim() -> Self {
+        let claims = [Port::claim(), Port::claim(), Port::claim()];
+        let [quorum, election, client] = claims.each_ref().map(Port::number);
+        Self {
+            host: Ipv4Addr::LOCALHOST,
+            quorum,
+            election,
+            client,
+            _claims: claims.into(),
+        }
+    }
+
+    /// On a host of its own.
+    pub fn standard(host: Ipv4Addr) -> Self {
+        Self {
+            host,
+            quorum: QUORUM_PORT,
+            election: ELECTION_PORT,
+            client: CLIENT_PORT,
+            _claims: Vec::new(),
+        }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.host, self.client))
+    }
+}
+
+/// The ports of a member in a namespace of its own.
+pub const CLIENT_PORT: u16 = 2181;
+/// As `CLIENT_PORT`, for its learners.
+pub const QUORUM_PORT: u16 = 2888;
+/// As `CLIENT_PORT`, for votes.
+pub const ELECTION_PORT: u16 = 3888;
 
 /// From `LOWEST` to the first port of outgoing connections; on a system that does not say, to the
 /// lowest that any common system uses.

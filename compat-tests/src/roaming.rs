@@ -7,11 +7,17 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ox_check::{ConnectionId, OpId};
+
 use crate::ensemble::DEADLINE;
+use crate::history::Recorder;
 use crate::server::LOOK;
-use crate::wire::{Client, Event, Fields, Reply, connect_request, op, password};
+use crate::wire::{
+    Client, Event, Fields, Reply, SET_WATCHES_XID, connect_request, data_watches, op, password,
+};
 
 /// How long a server may take to answer a ConnectRequest before the next one is tried: a server
 /// that is about to serve may take a connection and never answer.
@@ -28,6 +34,7 @@ pub struct Roaming {
     /// Which of the servers is, or was last, connected to.
     at: usize,
     client: Option<Client>,
+    notes: Notes,
     /// The number of the session's next request, whatever the connection.
     next_xid: i32,
     /// Session id; 0 before there is one.
@@ -60,11 +67,17 @@ pub enum Answer {
 impl Roaming {
     /// A new session, on the server at index `first` of them if that one serves.
     #[track_caller]
-    pub fn open(servers: &[SocketAddr], first: usize, timeout_ms: i32) -> Self {
+    pub fn open(
+        servers: &[SocketAddr],
+        first: usize,
+        timeout_ms: i32,
+        recorder: &Arc<Recorder>,
+    ) -> Self {
         let mut roaming = Self {
             servers: servers.to_vec(),
             at: first,
             client: None,
+            notes: Notes::new(recorder),
             next_xid: 1,
             session: 0,
             timeout_ms,
@@ -93,9 +106,14 @@ impl Roaming {
             return Answer::Expired(silence);
         }
         let client = self.client.as_mut().expect("just connected");
+        let operation = self.notes.invoke(client.next_xid(), opcode, body);
         let xid = client.send(opcode, body);
         self.next_xid = client.next_xid();
-        match self.reply(xid) {
+        let reply = self.reply(xid);
+        if let Ok(reply) = &reply {
+            self.notes.recorder.returned(operation, opcode, reply);
+        }
+        match reply {
             Err(_) => self.give_up(),
             Ok(reply) if reply.error == MOVED => self.give_up(),
             Ok(reply) if reply.error == EXPIRED => Answer::Expired(self.heard.elapsed()),
@@ -120,6 +138,7 @@ impl Roaming {
 
     /// Events that have come so far, all of them before the last answer.
     pub fn take_events(&mut self) -> Vec<Event> {
+        self.notes.events = 0;
         let events = self.client.as_mut().map(|client| client.events.drain(..));
         events.into_iter().flatten().collect()
     }
@@ -136,13 +155,13 @@ impl Roaming {
 
     /// Drops the connection and takes the session to the next server.
     pub fn leave(&mut self) {
-        self.client = None;
-        self.at = (self.at + 1) % self.servers.len();
+        self.move_to((self.at + 1) % self.servers.len());
     }
 
     /// Drops the connection and takes the session to a server of choice.
     pub fn move_to(&mut self, index: usize) {
         self.client = None;
+        self.notes.disconnected();
         self.at = index;
     }
 
@@ -209,9 +228,14 @@ impl Roaming {
         self.session = client.session;
         self.timeout_ms = client.timeout_ms;
         client.number_from(self.next_xid);
+        self.notes
+            .connected(client.session, self.servers[self.at], client.timeout_ms);
         if !self.watched.is_empty() {
             let paths: Vec<&str> = self.watched.iter().map(String::as_str).collect();
-            client.set_data_watches(self.last_zxid, &paths);
+            let body = data_watches(self.last_zxid, &paths);
+            let operation = self.notes.invoke(SET_WATCHES_XID, op::SET_WATCHES, &body);
+            self.notes.set_watches = Some(operation);
+            client.set_data_watches(&body);
         }
         self.client = Some(client);
     }
@@ -221,12 +245,18 @@ impl Roaming {
         let patience = Duration::from_millis(u64::from(self.timeout_ms.unsigned_abs()) / 3);
         let client = self.client.as_mut().expect("the caller has connected");
         loop {
-            let reply = client.reply_within(patience)?;
+            let reply = client.reply_within(patience);
+            self.notes.events(&client.events);
+            let reply = reply?;
             self.heard = Instant::now();
             if reply.xid == xid {
                 return Ok(reply);
             }
-            assert_eq!(reply.xid, -8, "an answer to another request");
+            assert_eq!(reply.xid, SET_WATCHES_XID, "an answer to another request");
+            let operation = self.notes.set_watches.take().expect("sent once");
+            self.notes
+                .recorder
+                .returned(operation, op::SET_WATCHES, &reply);
         }
     }
 
@@ -238,5 +268,60 @@ impl Roaming {
             ));
         }
         self.last_zxid = self.last_zxid.max(zxid);
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        self.disconnected();
+    }
+}
+
+/// What is written down of a session's connection.
+#[derive(Debug)]
+struct Notes {
+    recorder: Arc<Recorder>,
+    /// The connection there is, or was last.
+    connection: Option<ConnectionId>,
+    /// A request to set watches that has no answer yet.
+    set_watches: Option<OpId>,
+    /// Of the events that wait in the client, so many are written down.
+    events: usize,
+}
+
+impl Notes {
+    fn new(recorder: &Arc<Recorder>) -> Self {
+        Self {
+            recorder: Arc::clone(recorder),
+            connection: None,
+            set_watches: None,
+            events: 0,
+        }
+    }
+
+    fn connected(&mut self, session: i64, server: SocketAddr, timeout_ms: i32) {
+        let connection = self.recorder.connected(session, server, timeout_ms);
+        self.connection = Some(connection);
+    }
+
+    fn disconnected(&mut self) {
+        self.set_watches = None;
+        self.events = 0;
+        if let Some(connection) = self.connection.take() {
+            self.recorder.disconnected(connection);
+        }
+    }
+
+    fn invoke(&self, xid: i32, opcode: i32, body: &Fields) -> OpId {
+        let connection = self.connection.expect("there is a connection");
+        self.recorder.invoke(connection, xid, opcode, body)
+    }
+
+    fn events(&mut self, waiting: &std::collections::VecDeque<Event>) {
+        let connection = self.connection.expect("there is a connection");
+        for event in waiting.iter().skip(self.events) {
+            self.recorder.event(connection, event);
+        }
+        self.events = waiting.len();
     }
 }

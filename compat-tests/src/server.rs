@@ -5,7 +5,7 @@
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -94,9 +94,11 @@ pub fn oxkeeper_binary() -> PathBuf {
 pub struct Setup {
     kind: Kind,
     home: PathBuf,
+    host: Ipv4Addr,
     port: Option<u16>,
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
+    options: Vec<String>,
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
 }
@@ -118,9 +120,11 @@ impl Setup {
         let setup = Self {
             kind,
             home: home.to_path_buf(),
+            host: Ipv4Addr::LOCALHOST,
             port: None,
             lines: Vec::new(),
             properties: Vec::new(),
+            options: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
         };
@@ -165,11 +169,25 @@ impl Setup {
         self
     }
 
+    /// Clients find it at this address, which is not of this machine's own loopback.
+    #[must_use]
+    pub fn host(mut self, host: Ipv4Addr) -> Self {
+        self.host = host;
+        self
+    }
+
     /// Sets a Java system property.
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.retain(|(known, _)| known != name);
         self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Options of `oxkeeper serve`, in place of those before; Apache's server has none.
+    #[must_use]
+    pub fn options(mut self, options: &[&str]) -> Self {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
         self
     }
 
@@ -277,7 +295,7 @@ impl Setup {
         Ok(Server {
             kind: self.kind,
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            address: SocketAddr::from((self.host, port)),
             log_path,
         })
     }
@@ -298,6 +316,7 @@ impl Setup {
                 );
                 let mut words = vec![binary.display().to_string(), "serve".into()];
                 words.extend(properties);
+                words.extend(self.options.clone());
                 Ok(words)
             }
             Kind::Apache(version) => {

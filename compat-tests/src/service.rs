@@ -13,7 +13,8 @@ use crate::ensemble::{Ensemble, Sid, wait_for};
 use crate::server::{ApacheVersion, Kind};
 use crate::suite::say;
 use crate::wire::{
-    Client, Event, Fields, OPEN_ACL, PATIENCE, Record, connect_request, create, op, password,
+    Client, Event, Fields, OPEN_ACL, PATIENCE, Record, connect_request, create, data_watches, op,
+    password,
 };
 
 /// Pause between writes that only keep commits coming.
@@ -351,7 +352,7 @@ fn missed_changes(ensemble: &Ensemble, folder: &str) {
         let missed = writing.ok(op::SET_DATA, &set(&changed)).zxid;
 
         let mut again = attach(ensemble.address(next), session, missed);
-        again.set_data_watches(zxid, &[&changed, &kept]);
+        again.set_data_watches(&data_watches(zxid, &[&changed, &kept]));
         assert_eq!(
             told(&again.event()),
             (CHANGED, changed.as_str()),

@@ -174,6 +174,12 @@ impl<'a> Record<'a> {
         i32::from_be_bytes(self.take(4).try_into().expect("four bytes"))
     }
 
+    /// A boolean.
+    #[track_caller]
+    pub fn boolean(&mut self) -> bool {
+        self.take(1) != [0]
+    }
+
     /// A long.
     #[track_caller]
     pub fn long(&mut self) -> i64 {
@@ -574,15 +580,14 @@ impl Client {
 
     /// Sets data watches as a client does that has connected again: those whose node has changed
     /// since `relative_zxid` fire at once, before the answer.
-    pub fn set_data_watches(&mut self, relative_zxid: i64, paths: &[&str]) {
-        const XID: i32 = -8;
-        let none: &[&str] = &[];
-        let body = Fields::new()
-            .long(relative_zxid)
-            .strings(paths)
-            .strings(none)
-            .strings(none);
-        self.connection.send(&request(XID, op::SET_WATCHES, &body));
+    pub fn set_data_watches(&mut self, body: &Fields) {
+        self.connection
+            .send(&request(SET_WATCHES_XID, op::SET_WATCHES, body));
+    }
+
+    /// Sends a ping and does not wait for its answer, which has the xid -2.
+    pub fn send_ping(&mut self) {
+        self.connection.send(&request(-2, op::PING, &Fields::new()));
     }
 
     /// Ends the session.
@@ -596,6 +601,19 @@ impl Client {
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
+}
+
+/// The number of every request to set watches.
+pub const SET_WATCHES_XID: i32 = -8;
+
+/// Body of a request to set data watches on a new connection, from a client that has seen a zxid.
+pub fn data_watches(relative_zxid: i64, paths: &[&str]) -> Fields {
+    let none: &[&str] = &[];
+    Fields::new()
+        .long(relative_zxid)
+        .strings(paths)
+        .strings(none)
+        .strings(none)
 }
 
 /// Body of a create request with an open ACL.

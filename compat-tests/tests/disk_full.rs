@@ -1,9 +1,9 @@
 //! A full disk stops the server with a clear word, and takes nothing that was acknowledged.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use compat_tests::faults::disk::Tmpfs;
 use compat_tests::load::Load;
 use compat_tests::server::{Kind, Setup};
 use compat_tests::suite::{self, Skip, say};
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
 /// Writers fill a small disk until the server gives up; with more space it starts again.
 fn fills_up(snap_count: &str, preallocate_kb: &str) -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let disk = SmallDisk::mount(&home.path().join("disk"), "6m")?;
+    let disk = Tmpfs::mount(&home.path().join("disk"), "size=6m")?;
     let setup = Setup::new(Kind::under_test(), &home.path().join("server"))
-        .line("dataDir", &disk.0.join("data").display().to_string())
+        .line("dataDir", &disk.path().join("data").display().to_string())
         .line("snapCount", snap_count)
         .line("preAllocSize", preallocate_kb);
     let server = setup.start()?;
@@ -48,7 +48,7 @@ fn fills_up(snap_count: &str, preallocate_kb: &str) -> Result<(), Skip> {
     let acknowledged: usize = written.iter().map(|written| written.acknowledged()).sum();
     say(format!("   full after {acknowledged} acknowledged writes"));
 
-    disk.grow("64m");
+    disk.limit("size=64m");
     let server = setup.start()?;
     let mut client = Client::connect(server.address());
     written
@@ -58,40 +58,4 @@ fn fills_up(snap_count: &str, preallocate_kb: &str) -> Result<(), Skip> {
     client.close();
     server.kill();
     Ok(())
-}
-
-/// A tmpfs of a few megabytes.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> Result<Self, Skip> {
-        std::fs::create_dir_all(at).expect("a folder of ours");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(at)
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if mounted {
-            Ok(Self(at.to_path_buf()))
-        } else {
-            Err(Skip("a tmpfs cannot be mounted here (needs root)".into()))
-        }
-    }
-
-    fn grow(&self, size: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,size={size}")])
-            .arg(&self.0)
-            .status()
-            .expect("mount was there before");
-        assert!(status.success(), "the disk cannot be made larger");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A lazy one: the server may not have let go of its files yet.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }

@@ -8,11 +8,15 @@
 //! the new value is shown, and once.
 
 mod check;
+mod properties;
+mod recorder;
 mod recording;
 mod watcher;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use recorder::Recorder;
 pub use recording::Recording;
 pub use watcher::Watched;
 
@@ -112,6 +116,8 @@ pub struct History {
     pub written: Vec<Written>,
     /// The watchers' records.
     pub watched: Vec<Watched>,
+    /// All requests, answers and events of both.
+    pub recorder: Arc<Recorder>,
 }
 
 impl Operation {
@@ -143,7 +149,7 @@ impl History {
     pub fn summary(&self) -> String {
         let operations: usize = self.written.iter().map(|w| w.operations.len()).sum();
         let connections: usize = self.written.iter().map(|w| w.connections).sum();
-        let lost: usize = self.written.iter().map(|w| w.lost.len()).sum();
+        let lost = self.expired();
         let events: usize = self.watched.iter().map(|watched| watched.events).sum();
         format!(
             "{operations} requests, {} acknowledged writes, {connections} connections, {events} \
@@ -151,6 +157,13 @@ impl History {
             self.acknowledged(),
             self.longest_gap().as_secs_f64()
         )
+    }
+
+    /// How many sessions of writers and watchers have expired.
+    pub fn expired(&self) -> usize {
+        let written = self.written.iter().map(|written| written.lost.len());
+        let watched = self.watched.iter().map(|watched| watched.lost.len());
+        written.chain(watched).sum()
     }
 
     /// Ends all sessions that are still open.

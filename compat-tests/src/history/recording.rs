@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::recorder::Recorder;
 use super::watcher::{Watched, watch};
 use super::{History, Lost, Operation, Outcome, What, Written};
 use crate::roaming::{Answer, Roaming};
@@ -20,6 +21,7 @@ const TURN: u64 = 40;
 /// A load at work.
 #[derive(Debug)]
 pub struct Recording {
+    recorder: Arc<Recorder>,
     stop_writers: Arc<AtomicBool>,
     stop_watchers: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
@@ -33,7 +35,8 @@ impl Recording {
     #[track_caller]
     pub fn start(servers: &[SocketAddr], run: usize, writers: usize, timeout_ms: i32) -> Self {
         let root = format!("/history-{run}");
-        let mut client = Roaming::open(servers, 0, timeout_ms);
+        let recorder = Recorder::new(servers);
+        let mut client = Roaming::open(servers, 0, timeout_ms, &recorder);
         let folders: Vec<String> = (0..writers)
             .map(|index| format!("{root}/{index}"))
             .collect();
@@ -52,7 +55,8 @@ impl Recording {
             .map(|(index, server)| {
                 let (server, stop) = (*server, Arc::clone(&stop_watchers));
                 let path = counter(&folders[index % folders.len()]);
-                thread::spawn(move || watch(server, &path, timeout_ms, &stop))
+                let recorder = Arc::clone(&recorder);
+                thread::spawn(move || watch(server, &path, timeout_ms, &stop, &recorder))
             })
             .collect();
         let writers = folders
@@ -60,7 +64,8 @@ impl Recording {
             .enumerate()
             .map(|(index, folder)| {
                 let writer = Writer {
-                    session: Roaming::open(servers, index % servers.len(), timeout_ms),
+                    session: Roaming::open(servers, index % servers.len(), timeout_ms, &recorder),
+                    recorder: Arc::clone(&recorder),
                     servers: servers.to_vec(),
                     folder,
                     acknowledged: Arc::clone(&acknowledged),
@@ -77,6 +82,7 @@ impl Recording {
             })
             .collect();
         Self {
+            recorder,
             stop_writers,
             stop_watchers,
             acknowledged,
@@ -105,7 +111,11 @@ impl Recording {
             .into_iter()
             .map(|watcher| watcher.join().expect("a watcher panicked"))
             .collect();
-        History { written, watched }
+        History {
+            written,
+            watched,
+            recorder: self.recorder,
+        }
     }
 }
 
@@ -115,6 +125,7 @@ fn counter(folder: &str) -> String {
 }
 
 struct Writer {
+    recorder: Arc<Recorder>,
     servers: Vec<SocketAddr>,
     session: Roaming,
     folder: String,
@@ -210,7 +221,7 @@ impl Writer {
             timeout: Duration::from_millis(u64::from(timeout_ms.unsigned_abs())),
             silence,
         });
-        let next = Roaming::open(&self.servers, self.session.at(), timeout_ms);
+        let next = Roaming::open(&self.servers, self.session.at(), timeout_ms, &self.recorder);
         let old = std::mem::replace(&mut self.session, next);
         keep_account(&mut self.written, &old);
     }

@@ -1,10 +1,12 @@
 //! A client of one server that keeps a data watch on a node and reads it again and again.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::recorder::Recorder;
 use crate::roaming::{Answer, Roaming};
 use crate::wire::{Fields, Record, op};
 
@@ -27,11 +29,18 @@ pub struct Watched {
 }
 
 /// Watches until it is told to stop, then looks for the last time.
-pub(super) fn watch(server: SocketAddr, path: &str, timeout_ms: i32, stop: &AtomicBool) -> Watched {
+pub(super) fn watch(
+    server: SocketAddr,
+    path: &str,
+    timeout_ms: i32,
+    stop: &AtomicBool,
+    recorder: &Arc<Recorder>,
+) -> Watched {
     let mut watcher = Watcher {
         server,
         path: path.to_owned(),
-        session: Roaming::open(&[server], 0, timeout_ms),
+        session: Roaming::open(&[server], 0, timeout_ms, recorder),
+        recorder: Arc::clone(recorder),
         watch: Watch::default(),
         watched: Watched::default(),
     };
@@ -49,6 +58,7 @@ struct Watcher {
     server: SocketAddr,
     path: String,
     session: Roaming,
+    recorder: Arc<Recorder>,
     watch: Watch,
     watched: Watched,
 }
@@ -163,7 +173,7 @@ impl Watcher {
         self.watched.lost.push(silence);
         self.watch = Watch::default();
         let timeout_ms = self.session.timeout_ms;
-        let next = Roaming::open(&[self.server], 0, timeout_ms);
+        let next = Roaming::open(&[self.server], 0, timeout_ms, &self.recorder);
         let old = std::mem::replace(&mut self.session, next);
         self.watched.went_back.extend(old.went_back);
     }

@@ -9,11 +9,14 @@ mod case;
 mod digest;
 mod history;
 mod judge;
+mod linear;
 mod model;
 mod properties;
 mod reads;
 mod report;
 mod request;
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod testing;
 mod txn;
@@ -55,6 +58,7 @@ pub fn check_all(history: &History, options: &Options) -> Report {
         p::p16_stat_algebra::check,
         p::p17_replica_agreement::check,
         p::p19_acl::check,
+        p::p20_linearizable::check,
     ];
     for check in checks {
         check(&case, &mut report);

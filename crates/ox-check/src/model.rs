@@ -260,11 +260,6 @@ impl Model {
         model
     }
 
-    /// How many transactions there are.
-    pub(crate) fn len(&self) -> usize {
-        self.now
-    }
-
     /// The znode behind the first so many transactions.
     pub(crate) fn node_at(&self, path: &str, count: usize) -> Option<&Node> {
         let versions = self.nodes.get(path)?;

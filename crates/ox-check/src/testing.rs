@@ -129,7 +129,7 @@ impl World {
             time: self.now,
         };
         let expected = {
-            let mut view = View::new(&self.model, self.model.len());
+            let mut view = View::new(&self.model, self.history.txns.len());
             let identities = Identities {
                 connection: &self.history.connections[write.connection.index()],
                 stamp: write.sent,
@@ -148,7 +148,9 @@ impl World {
                 Change::Multi((0..parts.len()).map(|i| Change::Error(code(i))).collect())
             }
             (_, Request::CloseSession) => {
-                let paths = self.model.ephemerals_at(write.session, self.model.len());
+                let paths = self
+                    .model
+                    .ephemerals_at(write.session, self.history.txns.len());
                 let paths = Some(paths.into_iter().map(Arc::from).collect());
                 Change::CloseSession { paths }
             }
@@ -160,7 +162,7 @@ impl World {
     /// Answers a write whose transaction is the last one.
     pub(crate) fn answer(&mut self, id: OpId) {
         let txn = self.history.txns.last().expect("a transaction").clone();
-        let stats = self.model.stats_of(self.model.len() - 1).to_vec();
+        let stats = self.model.stats_of(self.history.txns.len() - 1).to_vec();
         let outcome = match &txn.change {
             Change::Multi(parts) => {
                 let failed = txn.change.failed();
@@ -195,7 +197,7 @@ impl World {
     }
 
     fn shown(&self, request: &Request) -> Outcome {
-        let count = self.model.len();
+        let count = self.history.txns.len();
         if let Request::MultiRead(parts) = request {
             return Outcome::Ok(Answer::Multi(parts.iter().map(|p| self.shown(p)).collect()));
         }

@@ -15,7 +15,7 @@
 macro_rules! records {
     ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? })*) => {$(
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name {
             $(#[doc = concat!("`", stringify!($field), "` of the record.")] pub $field: $type,)*
         }

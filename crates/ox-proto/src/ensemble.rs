@@ -26,7 +26,7 @@ pub enum MemberRole {
 }
 
 /// One of the addresses of a member.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerAddress {
     /// A name or an address, an IPv6 one without brackets.
     pub host: String,
@@ -49,7 +49,7 @@ impl PeerAddress {
 }
 
 /// Where clients of a member connect, as its server line says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress {
     /// A name or an address; `0.0.0.0` if the line names none.
     pub host: String,
@@ -63,7 +63,7 @@ impl ClientAddress {
 }
 
 /// One `server.N` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Whether it votes.
     pub role: MemberRole,
@@ -74,7 +74,7 @@ pub struct Member {
 }
 
 /// A membership configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EnsembleConfig {
     /// 0 until a reconfiguration has given it one: then the zxid of that.
     pub version: i64,

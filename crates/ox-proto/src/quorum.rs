@@ -15,7 +15,7 @@ use crate::{Id, ServerId, Zxid};
 macro_rules! packet_types {
     ($($(#[$meta:meta])* $name:ident = $code:literal,)*) => {
         /// What a [`QuorumPacket`] is.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum PacketType {
             $($(#[$meta])* $name,)*
             /// A number that means nothing; whoever receives it goes on.
@@ -84,7 +84,7 @@ packet_types! {
 }
 
 /// One packet of the learner port. The stream has no other frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QuorumPacket {
     /// What it is.
     pub r#type: PacketType,
@@ -214,7 +214,7 @@ impl Jute for QuorumPacket {
 }
 
 /// How a learner introduces itself: the data of FOLLOWERINFO and OBSERVERINFO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LearnerInfo {
     /// Who it is.
     pub server: ServerId,
@@ -252,7 +252,7 @@ impl LearnerInfo {
 }
 
 /// What the sender of a [`Notification`] is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerState {
     /// It elects.
     Looking,
@@ -289,7 +289,7 @@ impl PeerState {
 }
 
 /// A vote, as servers tell it to each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notification {
     /// What the sender is doing; `None` if the number means nothing.
     pub state: Option<PeerState>,

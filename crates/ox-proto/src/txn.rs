@@ -50,21 +50,21 @@ records! {
 }
 
 /// Ends a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CloseSessionTxn {
     /// The ephemerals it deletes; `None` in logs written before 3.6 or with the list switched off.
     pub paths_to_delete: Option<Vec<String>>,
 }
 
 /// Several transactions under one zxid. If one of them is an error, none is applied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MultiTxn {
     /// In the order of the request.
     pub txns: Vec<Txn>,
 }
 
 /// What one transaction does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(
     missing_docs,
     reason = "each variant is named after its record, which says it"
@@ -261,7 +261,7 @@ fn encode_count(count: usize, out: &mut Vec<u8>) {
 }
 
 /// Begins every transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TxnHeader {
     /// The session that asked for it; [`SessionId::NONE`] for the server's own.
     pub client_id: SessionId,
@@ -312,7 +312,7 @@ impl TxnDigest {
 }
 
 /// A transaction whole: the payload of a log entry, and of a proposal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TxnRecord {
     /// Who, when, what.
     pub header: TxnHeader,

@@ -86,7 +86,7 @@ impl Segment {
             zeros: None,
         };
         segment.reserve((HEADER_LENGTH + batch.len()) as u64)?;
-        let direct = segment.zero_first_step(&**disk);
+        let direct = segment.zero_first_step(&**disk)?;
         segment.write(&header(LOG_MAGIC, 0))?;
         segment.write(batch)?;
         segment.sync()?;
@@ -103,18 +103,20 @@ impl Segment {
 
     /// Zeros the first step at once, before anything is stored there: later steps keep clear of
     /// the blocks that hold records.
-    fn zero_first_step(&self, disk: &dyn Disk) -> Option<DirectFile> {
+    fn zero_first_step(&self, disk: &dyn Disk) -> Result<Option<DirectFile>, IoFailure> {
         if self.options.chunk < 2 * STEP || !self.options.sync {
-            return None;
+            return Ok(None);
         }
-        let direct = disk.open_direct(&self.path)?;
-        direct
-            .zero(0)
-            .and_then(|()| direct.settle())
-            .and_then(|()| direct.read_in(0))
-            .inspect_err(|error| tracing::debug!(%error, "no zeros are written ahead"))
-            .ok()?;
-        Some(direct)
+        let Some(direct) = disk.open_direct(&self.path) else {
+            return Ok(None);
+        };
+        let refused = |error: &io::Error| tracing::debug!(%error, "no zeros are written ahead");
+        if direct.zero(0).inspect_err(refused).is_err() {
+            return Ok(None);
+        }
+        direct.settle().doing("sync zeros in", &self.path)?;
+        let read = direct.read_in(0).inspect_err(refused);
+        Ok(read.is_ok().then_some(direct))
     }
 
     /// Writes a batch behind what was written before.
@@ -122,7 +124,7 @@ impl Segment {
         let end = self.written + batch.len() as u64;
         self.reserve(end)?;
         if let Some(zeros) = &self.zeros {
-            zeros.claim(end);
+            zeros.claim(end).doing("sync zeros in", &self.path)?;
         }
         if self.is_small(self.written, end) && self.map_window(end) {
             let window = self.window.as_mut().expect("just mapped");
@@ -179,6 +181,9 @@ impl Segment {
                 _ => self.file.sync_data(),
             }
             .doing("sync", &self.path)?;
+            if let Some(zeros) = &self.zeros {
+                zeros.health().doing("sync zeros in", &self.path)?;
+            }
         }
         self.synced = self.written;
         Ok(())
@@ -227,7 +232,9 @@ impl Segment {
 
     /// Ends writing: gives the space behind the records back. They may still have to be synced.
     pub(crate) fn retire(&mut self) -> Result<(), IoFailure> {
-        self.zeros = None;
+        if let Some(zeros) = self.zeros.take() {
+            zeros.end().doing("sync zeros in", &self.path)?;
+        }
         self.window = None;
         self.options.mapped = false;
         self.file

@@ -111,7 +111,7 @@ pub enum SnapshotError {
         computed: u32,
     },
     /// There are snapshots, and all are broken.
-    #[error("Not able to find valid snapshots in {}", dir.display())]
+    #[error("Not able to find valid snapshots in {}: {}", dir.display(), some(rejected))]
     NoneValid {
         /// The folder.
         dir: PathBuf,
@@ -130,6 +130,20 @@ pub enum SnapshotError {
         /// The folder of the logs.
         log: PathBuf,
     },
+}
+
+/// What is wrong with the newest of them.
+fn some(rejected: &[SnapshotError]) -> String {
+    const SHOWN: usize = 3;
+    let texts: Vec<_> = rejected
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    match rejected.len().saturating_sub(SHOWN) {
+        0 => texts.join("; "),
+        more => format!("{}; and {more} more", texts.join("; ")),
+    }
 }
 
 /// How to look for a snapshot.

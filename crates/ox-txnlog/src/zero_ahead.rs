@@ -6,7 +6,8 @@
 //! to. Source: design-measurements.md 1.1, 1.2 and 6.7.
 //!
 //! Invariant: a step of zeros never touches a block that the log has claimed. The log claims
-//! space before it writes there and waits for a step under way that overlaps.
+//! space before it writes there and waits for a step under way that overlaps. A sync that failed
+//! here is one of the log's file: the log hears of it and takes nothing more.
 
 use std::fs::File;
 use std::io;
@@ -111,6 +112,8 @@ struct State {
     zeroed: u64,
     /// The step under way begins here.
     step: Option<u64>,
+    /// A sync has failed; the thread has ended.
+    failed: Option<io::Error>,
     /// The thread waits for a step to become due. While it rests between two it is not to be woken.
     idle: bool,
     stop: bool,
@@ -124,6 +127,10 @@ impl State {
         let batch = end - self.claimed;
         self.batch = (self.batch * (OF_LATE - 1) + batch) / OF_LATE;
         self.claimed = end;
+    }
+
+    fn health(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     fn has_small_batches(&self) -> bool {
@@ -152,6 +159,7 @@ impl ZeroAhead {
                 allocated,
                 zeroed: STEP,
                 step: None,
+                failed: None,
                 idle: false,
                 stop: false,
             }),
@@ -171,7 +179,7 @@ impl ZeroAhead {
     }
 
     /// Claims everything before `end` for records, waiting for a step that is in the way.
-    pub(crate) fn claim(&self, end: u64) {
+    pub(crate) fn claim(&self, end: u64) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.claim(end);
         while state.step.is_some_and(|start| start < end) {
@@ -179,6 +187,28 @@ impl ZeroAhead {
         }
         if state.idle && state.due().is_some() {
             self.shared.wake.notify_one();
+        }
+        state.health()
+    }
+
+    /// An error if a sync of the file has failed here.
+    pub(crate) fn health(&self) -> io::Result<()> {
+        self.shared.lock().health()
+    }
+
+    /// Ends the thread; an error if a sync of the file has failed here.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        self.join();
+        self.health()
+    }
+
+    fn join(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes zeros ahead panicked");
         }
     }
 
@@ -192,7 +222,7 @@ impl ZeroAhead {
     #[cfg(test)]
     pub(crate) fn wait_until_far_ahead(&self) {
         let mut state = self.shared.lock();
-        while state.step.is_some() || state.due().is_some() {
+        while state.failed.is_none() && (state.step.is_some() || state.due().is_some()) {
             state = self.shared.stepped.wait(state).unwrap();
         }
     }
@@ -200,13 +230,7 @@ impl ZeroAhead {
 
 impl Drop for ZeroAhead {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes zeros ahead panicked");
-        }
+        self.join();
     }
 }
 
@@ -227,14 +251,19 @@ impl Shared {
                 self.stepped.notify_one();
                 state.has_small_batches()
             };
-            let settled = zeroed.and_then(|()| direct.settle());
-            let ready = settled.and_then(|()| match has_small_batches {
+            let settled = zeroed.is_ok().then(|| direct.settle());
+            if let Some(Err(error)) = settled {
+                // It was a sync of the records in the file as well.
+                self.lock().failed = Some(error);
+                self.stepped.notify_one();
+                return;
+            }
+            let ready = zeroed.and_then(|()| match has_small_batches {
                 true => direct.read_in(start),
                 false => Ok(()),
             });
             if let Err(error) = ready {
-                // The log goes on in space that is merely allocated. If the disk is at fault its
-                // own next sync will say so.
+                // The log goes on in space that is merely allocated.
                 tracing::warn!(path = ?direct.path, start, %error, "cannot write zeros ahead");
                 return;
             }
@@ -277,6 +306,7 @@ mod tests {
             allocated,
             zeroed,
             step: None,
+            failed: None,
             idle: false,
             stop: false,
         }
@@ -296,10 +326,10 @@ mod tests {
             shared: Arc::clone(&shared),
             thread: None,
         };
-        zeros.claim(STEP);
+        zeros.claim(STEP).unwrap();
         let (claimed, wait) = mpsc::channel();
         let log = thread::spawn(move || {
-            zeros.claim(STEP + 1);
+            zeros.claim(STEP + 1).unwrap();
             claimed.send(()).unwrap();
         });
         assert!(wait.recv_timeout(Duration::from_millis(50)).is_err());
@@ -307,6 +337,16 @@ mod tests {
         shared.stepped.notify_one();
         wait.recv().unwrap();
         log.join().unwrap();
+    }
+
+    #[test]
+    fn a_failed_sync_is_reported_to_the_log() {
+        // A device that takes every write and cannot be synced.
+        let path = PathBuf::from("/dev/null");
+        let file = File::options().write(true).open(&path).unwrap();
+        let zeros = ZeroAhead::start(DirectFile { file, path }, 100, 1 << 30).unwrap();
+        zeros.wait_until_far_ahead();
+        assert!(zeros.claim(200).is_err());
     }
 
     #[test]

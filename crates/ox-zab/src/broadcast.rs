@@ -13,7 +13,7 @@ use ox_proto::{ServerId, Zxid};
 
 use crate::quorum::{Quorums, Tracker};
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Proposal {
     zxid: Zxid,
     /// Our own vote is among them from the beginning; `flushed` says when it counts.
@@ -23,7 +23,7 @@ struct Proposal {
 }
 
 /// The broadcast phase of a leader.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Broadcast {
     own: ServerId,
     quorums: Quorums,

@@ -10,7 +10,7 @@ use crate::history::History;
 use crate::settings::ZabSettings;
 
 /// The epochs that are on stable storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Epochs {
     /// The newest epoch that this server has promised to.
     pub accepted: u32,

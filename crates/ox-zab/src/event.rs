@@ -15,7 +15,7 @@ use ox_proto::{Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
 pub struct LinkId(pub u64);
 
 /// What can happen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum Input {
     /// A vote from another server.
     Notification {
@@ -82,7 +82,7 @@ pub enum Input {
 }
 
 /// What the disk is asked for besides log entries. Order matters among these and the entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum DiskRequest {
     /// Store the accepted epoch.
     AcceptEpoch(u32),
@@ -106,7 +106,7 @@ pub enum DiskRequest {
 }
 
 /// A [`DiskRequest`] that is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum DiskDone {
     /// The accepted epoch is stored.
     EpochAccepted(u32),
@@ -135,7 +135,7 @@ pub enum DiskDone {
 }
 
 /// What the log on disk can do for a learner whose last zxid is older than what memory holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum LogSearch {
     /// The learner's last entry is in the log, and all behind it.
     Found,
@@ -151,7 +151,7 @@ pub enum LogSearch {
 }
 
 /// Which role a server has, once it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Role {
     /// It leads.
     Leading,
@@ -162,7 +162,7 @@ pub enum Role {
 }
 
 /// What a member wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 pub enum Output {
     /// Send a vote; the newest to a server replaces those that have not left.
     Notify {

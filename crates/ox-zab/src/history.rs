@@ -13,7 +13,7 @@ use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
 /// A log entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Entry {
     /// Its zxid.
     pub zxid: Zxid,
@@ -22,7 +22,7 @@ pub struct Entry {
 }
 
 /// What the log holds.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct History {
     /// The zxid before the first of `entries`: an entry's or a snapshot's.
     base: Zxid,

@@ -12,8 +12,9 @@
 //! others elect without it, or cannot at all if it is needed. So a leader that is not established
 //! gives up as soon as it knows that no quorum will come. Those that may still come are this server
 //! itself, the voters that are connected to it, and those that can be heard and have not been seen
-//! electing in a later round than the one that has elected us. If these are no quorum it elects
-//! with the others.
+//! electing in a later round than the one that has elected us, or in that round by a better vote:
+//! votes only rise, so they have gone over to somebody else. If these are no quorum it elects with
+//! the others.
 //!
 //! That does not make leaders fall again and again. A voter begins a later round only when it has
 //! left its leader, or could not reach it. It comes back into the round that has elected us only if
@@ -54,7 +55,7 @@ const MAX_EPOCH_JUMP: u32 = 1 << 16;
 const MAX_HELD: usize = 256 << 20;
 
 /// How far the leader has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Stage {
     /// Waits until a quorum has said which epochs it has accepted.
     Epochs,
@@ -69,7 +70,7 @@ enum Stage {
 }
 
 /// What the leader cannot do any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StepDown {
     /// A barrier has waited for too long.
     #[error("no quorum within initLimit")]
@@ -93,7 +94,7 @@ pub(crate) enum StepDown {
     Rollover,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     own: ServerId,
     quorums: Quorums,
@@ -545,14 +546,15 @@ impl Leader {
         self.drop_those_too_far_behind(cx);
     }
 
-    /// A voter elects; `is_later` if it is in a later round than the one that has elected us.
+    /// A voter elects; `is_lost` if in a later round than the one that has elected us, or in that
+    /// one by a better vote.
     pub(crate) fn looking(
         &mut self,
         cx: &Context<'_>,
         server: ServerId,
-        is_later: bool,
+        is_lost: bool,
     ) -> Result<(), StepDown> {
-        if is_later {
+        if is_lost {
             self.electing.insert(server);
         }
         let limit = cx.settings.leader.max_wait_for_epoch_ms;

@@ -24,7 +24,7 @@ use crate::observer_master::ObserverMaster;
 const MAX_BACKLOG: usize = 256 << 20;
 
 /// How far a learner has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Phase {
     /// It waits until it may connect.
     Pausing,
@@ -49,7 +49,7 @@ enum Phase {
 }
 
 /// Why a learner leaves its leader.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Leave {
     /// It cannot be reached.
     #[error("it cannot be reached")]
@@ -69,21 +69,21 @@ pub(crate) enum Leave {
 }
 
 /// What must happen in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Step {
     Commit(Zxid),
     Synced,
 }
 
 /// A proposal that is not in our log yet.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Proposed {
     zxid: Zxid,
     payload: Bytes,
     record: Box<TxnRecord>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Learner {
     leader: ServerId,
     /// Where the leader's log ended when it was elected.

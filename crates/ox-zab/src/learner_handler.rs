@@ -17,7 +17,7 @@ use crate::event::{LinkId, Output};
 const MAX_STRANGERS: usize = 64;
 
 /// How far a learner has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum HandlerState {
     /// It has not said who it is.
     Connected,
@@ -39,7 +39,7 @@ pub(crate) enum HandlerState {
     Serving,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Handler {
     /// Meaningless before it has introduced itself.
     pub(crate) server: ServerId,
@@ -154,7 +154,7 @@ impl Handler {
 }
 
 /// How a learner has introduced itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Introduction {
     pub(crate) server: ServerId,
     /// It follows rather than observes.
@@ -195,7 +195,7 @@ impl Introduction {
 }
 
 /// What a learner has answered to the new epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct EpochAck {
     /// Its current epoch; -1 if it has answered for this epoch before.
     pub(crate) current: i64,
@@ -216,7 +216,7 @@ impl EpochAck {
 }
 
 /// All learners, by connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Hash, Default)]
 pub(crate) struct Handlers(BTreeMap<LinkId, Handler>);
 
 impl Handlers {

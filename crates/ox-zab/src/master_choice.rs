@@ -11,7 +11,7 @@ use ox_proto::{EnsembleConfig, ServerId};
 use crate::random::Random;
 use crate::settings::ObserverSettings;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct MasterChoice {
     settings: ObserverSettings,
     random: Random,
@@ -22,7 +22,7 @@ pub(crate) struct MasterChoice {
 }
 
 /// What an observer does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) struct Choice {
     /// The follower to connect to; `None` is the leader.
     pub(crate) master: Option<ServerId>,

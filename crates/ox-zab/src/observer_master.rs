@@ -32,14 +32,14 @@ type Asker = Option<LinkId>;
 const OURSELVES: Asker = None;
 
 /// A session that somebody wants to take up.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Revalidation {
     asker: Asker,
     /// Session and timeout.
     data: Bytes,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct ObserverMaster {
     /// The leader's connection.
     leader: LinkId,

@@ -32,7 +32,7 @@ const MAX_EARLY: usize = 32;
 const RETRIES_MS: [i64; 6] = [0, 0, 100, 200, 400, 800];
 
 /// What a member starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Membership {
     /// Whether this server is a participant or an observer.
     pub role: MemberRole,
@@ -45,7 +45,7 @@ pub struct Membership {
 }
 
 /// One member.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Peer {
     settings: ZabSettings,
     config: Arc<EnsembleConfig>,
@@ -74,7 +74,7 @@ pub struct Peer {
     outputs: VecDeque<Output>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     /// It is alone, and leads without anybody's consent.
     Alone(Box<Leader>),
@@ -172,7 +172,7 @@ impl Peer {
                 self.election.handle(now, from, &notification);
                 self.after_election(now);
                 if notification.state == Some(PeerState::Looking) {
-                    self.voter_looks(now, from, notification.election_epoch);
+                    self.voter_looks(now, from, &Vote::of(&notification));
                 }
             }
             Input::Silenced { server } => {
@@ -427,16 +427,16 @@ impl Peer {
         self.look_again(now);
     }
 
-    /// Someone elects, in the round of this number.
-    fn voter_looks(&mut self, now: i64, server: ServerId, round: i64) {
-        let elected_in = self.election.vote().map(|vote| vote.election_epoch);
+    /// Someone elects, with this vote.
+    fn voter_looks(&mut self, now: i64, server: ServerId, vote: &Vote) {
+        let elected_by = self.election.vote();
         let is_voter = self.config.is_voter(server);
         let (state, cx) = self.parts(now);
         let State::Leading(leader) = state else {
             return;
         };
-        let is_later = elected_in.is_some_and(|own| own < round);
-        if is_voter && let Err(reason) = leader.looking(&cx, server, is_later) {
+        let is_lost = elected_by.is_some_and(|own| vote.is_beyond(&own));
+        if is_voter && let Err(reason) = leader.looking(&cx, server, is_lost) {
             return self.step_down(now, &reason);
         }
         self.check_followers(now);

@@ -47,10 +47,10 @@ type Bits = SmallVec<[u64; 2]>;
 
 /// The configurations that must all agree, and who votes in them. Shared by the [`Tracker`]s that
 /// are made from it; cloning it costs a reference.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Quorums(Arc<Table>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Table {
     /// The voters of all configurations, ascending; a voter's place is its bit.
     voters: Vec<ServerId>,
@@ -58,7 +58,7 @@ struct Table {
 }
 
 /// How a configuration is asked, from bits.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Rule {
     /// More than half of the voters of this mask.
     Majority { mask: Bits, voters: u32 },
@@ -131,7 +131,7 @@ impl Rule {
 }
 
 /// Who has agreed to one thing, for instance acknowledged one proposal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Tracker {
     quorums: Quorums,
     added: Bits,

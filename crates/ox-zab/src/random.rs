@@ -3,7 +3,7 @@
 //! Source: the SplitMix64 generator (Steele, Lea, Flood: Fast splittable pseudorandom number
 //! generators).
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Random(u64);
 
 impl Random {

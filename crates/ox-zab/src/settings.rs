@@ -3,7 +3,7 @@
 use ox_proto::ServerId;
 
 /// The settings of a member, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ZabSettings {
     /// This server.
     pub own: ServerId,
@@ -24,7 +24,7 @@ pub struct ZabSettings {
 }
 
 /// What a leader is told besides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct LeaderSettings {
     /// A leader that has waited for so many milliseconds for a quorum's epochs gives up when it
     /// hears that a voter elects (`leader.maxTimeToWaitForEpoch`). `None` waits for `initLimit`.
@@ -48,7 +48,7 @@ impl Default for LeaderSettings {
 }
 
 /// How observers find the server they observe, and how followers serve them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ObserverSettings {
     /// Followers serve observers, at a port of their own, and observers connect there rather than
     /// to the leader (`observerMasterPort`). A follower keeps so many bytes of committed

@@ -14,7 +14,7 @@ use crate::event::{LinkId, LogSearch, Output};
 use crate::learner_handler::{HandlerState, Handlers};
 
 /// How a learner's history becomes ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Plan {
     /// It has this entry of ours; it gets what stands behind.
     Diff { from: Zxid },
@@ -27,7 +27,7 @@ enum Plan {
 }
 
 /// What learners are brought to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Ours {
     /// The epoch.
     pub(crate) epoch: u32,

@@ -10,7 +10,7 @@ use super::round::Ballots;
 use super::vote::{Ballot, Vote};
 use crate::Quorums;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Electorate {
     pub(super) committed: Arc<EnsembleConfig>,
     pub(super) last_seen: Arc<EnsembleConfig>,

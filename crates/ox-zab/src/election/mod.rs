@@ -74,7 +74,7 @@ use round::Round;
 use vote::Ballot;
 
 /// How long an election waits for what. All in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct ElectionTiming {
     /// Until a vote is told again; doubled each time (`fastleader.minNotificationInterval`).
     pub min_notification_interval_ms: i64,
@@ -97,7 +97,7 @@ impl Default for ElectionTiming {
 }
 
 /// What an [`Election`] is told at its beginning.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ElectionSettings {
     /// This server.
     pub server: ServerId,
@@ -115,7 +115,7 @@ pub struct ElectionSettings {
 }
 
 /// What an [`Election`] wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub enum ElectionOutput {
     /// Send this. Only the newest to each server matters; an older one not sent yet may be dropped.
     Send {
@@ -142,14 +142,14 @@ pub enum ElectionOutput {
 }
 
 /// Whether a server that has spoken before can still be heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 enum Presence {
     Here,
     Gone,
 }
 
 /// The part of a server that elects and that answers those who elect, over all its rounds.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Election {
     server: ServerId,
     role: MemberRole,

@@ -11,7 +11,7 @@ use super::vote::{Ballot, Vote};
 /// What voters have told, by voter.
 pub(super) type Ballots = BTreeMap<ServerId, Ballot>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Round {
     /// What this server began with; its number of a round is not raised.
     pub(super) initial: Vote,

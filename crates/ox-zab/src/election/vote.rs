@@ -6,7 +6,7 @@ use ox_mutant::{Mutant, is_on};
 use ox_proto::{Notification, PeerState, ServerId, Zxid};
 
 /// Whom a server wants to lead, and what makes that one worth it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Vote {
     /// The server voted for, or [`Vote::NOBODY`].
     pub leader: ServerId,
@@ -36,6 +36,12 @@ impl Vote {
         }
     }
 
+    /// Whether a voter that tells this vote will not elect by the other one: within a round votes
+    /// only rise.
+    pub(crate) fn is_beyond(&self, other: &Self) -> bool {
+        (self.election_epoch, self.rank()) > (other.election_epoch, other.rank())
+    }
+
     /// Higher is better.
     pub(super) fn rank(&self) -> (i64, Zxid, ServerId) {
         if is_on(Mutant::M13) {
@@ -46,7 +52,7 @@ impl Vote {
 }
 
 /// What a server has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Ballot {
     pub(super) vote: Vote,
     /// What it was doing.

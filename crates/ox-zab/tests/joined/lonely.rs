@@ -62,6 +62,19 @@ fn a_leader_gives_up_when_those_it_needs_elect_in_a_later_round() {
 }
 
 #[test]
+fn a_leader_gives_up_when_those_it_needs_go_over_to_a_better_vote() {
+    let mut peer = elected(3, &[2], LeaderSettings::default());
+    let better = Notification {
+        zxid: Zxid(5),
+        ..looking(1, 1)
+    };
+    hear(&mut peer, 0, 1, better.clone());
+    assert_eq!(peer.state(), PeerState::Leading, "the other may still come");
+    hear(&mut peer, 0, 2, better);
+    assert_eq!(peer.state(), PeerState::Looking);
+}
+
+#[test]
 fn a_leader_goes_on_while_others_may_still_come() {
     let mut peer = elected(3, &[1, 2], LeaderSettings::default());
     hear(&mut peer, 0, 2, looking(2, 2));

@@ -12,7 +12,7 @@ use crate::network::{End, Place};
 
 pub(crate) type Check = Result<(), String>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Checks {
     /// The first so many places vote.
     voters: usize,

@@ -10,7 +10,7 @@ use ox_proto::Zxid;
 use ox_zab::{DiskDone, DiskRequest, Entry, Input, LogSearch};
 
 /// The database at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Hash, Default)]
 pub(crate) struct Snapshot {
     /// What it is called by. It may hold more: those that wrote it went on meanwhile.
     pub(crate) zxid: Zxid,
@@ -44,14 +44,14 @@ impl Snapshot {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum DiskOp {
     Append(Entry),
     Request(DiskRequest),
     Install(Snapshot),
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Hash, Default)]
 pub(crate) struct Disk {
     pub(crate) accepted: u32,
     pub(crate) current: Option<u32>,
@@ -80,8 +80,13 @@ impl Disk {
 
     /// Whether it holds what the database does, and nothing more.
     pub(crate) fn holds_all(&self, database: &Snapshot) -> bool {
+        self.newest() == database.newest()
+    }
+
+    /// The last transaction.
+    pub(crate) fn newest(&self) -> Zxid {
         let newest = self.log.last().map(|entry| entry.zxid);
-        newest.unwrap_or(self.snapshot.newest()) == database.newest()
+        newest.unwrap_or(self.snapshot.newest())
     }
 
     /// What a server that starts makes of it.

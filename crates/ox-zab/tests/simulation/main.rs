@@ -14,7 +14,7 @@ mod random;
 mod votes;
 mod world;
 
-use world::World;
+use world::{Bound, World};
 
 fn run(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
@@ -61,3 +61,66 @@ fn many_seeds() {
         &times[times.len().saturating_sub(5)..],
     );
 }
+
+/// Everything that can happen to three servers, within a bound.
+fn explore(bound: Bound) {
+    let found = World::for_model().explore(bound);
+    println!("{bound:?}: {found:?}");
+    assert!(0 < found.ended);
+}
+
+#[test]
+fn in_every_order_of_events_a_small_ensemble_keeps_its_promises() {
+    explore(Bound {
+        proposals: 1,
+        crashes: 0,
+        resets: 0,
+        timers: 20,
+        delays: None,
+    });
+    explore(Bound {
+        proposals: 2,
+        crashes: 1,
+        resets: 0,
+        timers: 20,
+        delays: Some(0),
+    });
+}
+
+/// As much of it as there is time for, or as `OX_BOUND` says: proposals, crashes, resets, timers,
+/// and delays if these are bounded.
+#[test]
+#[ignore = "takes some ten minutes, optimized"]
+fn small_ensembles_within_larger_bounds() {
+    let bounds = match std::env::var("OX_BOUND") {
+        Ok(text) => vec![text],
+        Err(_) => LARGER_BOUNDS.map(str::to_owned).to_vec(),
+    };
+    for text in &bounds {
+        let numbers: Vec<usize> = text
+            .split(',')
+            .filter_map(|part| part.parse().ok())
+            .collect();
+        let [proposals, crashes, resets, timers, ref delays @ ..] = numbers[..] else {
+            panic!("OX_BOUND is {text:?}");
+        };
+        explore(Bound {
+            proposals,
+            crashes,
+            resets,
+            timers,
+            delays: delays.first().copied(),
+        });
+    }
+    let count = bounds.len();
+    println!("{count} passed, 0 failed, 0 skipped");
+}
+
+const LARGER_BOUNDS: [&str; 6] = [
+    "2,0,1,20",
+    "1,1,0,20",
+    "2,1,0,50,3",
+    "2,1,1,50,1",
+    "2,2,0,100,0",
+    "1,2,1,100,0",
+];

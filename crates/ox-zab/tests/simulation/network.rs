@@ -10,7 +10,7 @@ use crate::disk::Snapshot;
 pub(crate) type Place = usize;
 
 /// What is on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Item {
     Packet(QuorumPacket),
     /// The sender's state, taken when its turn comes.
@@ -21,7 +21,7 @@ pub(crate) enum Item {
 }
 
 /// One direction.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Hash, Default)]
 pub(crate) struct Lane {
     pub(crate) items: VecDeque<Item>,
     /// An event will take out the first.
@@ -29,7 +29,7 @@ pub(crate) struct Lane {
 }
 
 /// One end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct End {
     pub(crate) place: Place,
     /// It takes nothing any more.
@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Link {
     /// The dialer's end, then the acceptor's.
     pub(crate) ends: [End; 2],

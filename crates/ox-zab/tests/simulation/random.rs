@@ -1,16 +1,25 @@
-//! Numbers that one seed decides (splitmix64).
+//! Numbers that one seed decides (splitmix64), or that somebody else does.
 
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) enum Random {
+    /// Seeded.
+    Drawn(u64),
+    /// This one next, and then zeros.
+    Told(u64),
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self::Drawn(seed)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        let state = match self {
+            Self::Drawn(state) => state,
+            Self::Told(next) => return std::mem::take(next),
+        };
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = *state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -10,7 +10,7 @@ use crate::checks::{Check, ensure};
 use crate::network::Place;
 
 /// What was told in elections.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Votes {
     /// Who has told as one that elects a vote for whom, in which round.
     told: BTreeSet<(Place, ServerId, i64)>,

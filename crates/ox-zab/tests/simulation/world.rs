@@ -2,6 +2,7 @@
 
 mod faults;
 mod links;
+mod model;
 mod plan;
 mod process;
 mod show;
@@ -25,6 +26,8 @@ use crate::disk::{Disk, DiskOp, Snapshot};
 use crate::network::{Item, Link, Place};
 use crate::random::Random;
 use crate::votes::Votes;
+use model::Action;
+pub(crate) use model::Bound;
 use plan::{Fault, Plan};
 use show::{show, show_packet, show_vote};
 
@@ -93,6 +96,7 @@ enum Event {
     Load,
 }
 
+#[derive(Clone, Debug)]
 struct Server {
     place: Place,
     /// Which run of its process.
@@ -111,6 +115,7 @@ struct Server {
     timer: (i64, u64),
 }
 
+#[derive(Clone)]
 pub(crate) struct World {
     seed: u64,
     plan: Plan,
@@ -126,12 +131,20 @@ pub(crate) struct World {
     cuts: BTreeSet<(Place, Place)>,
     votes: BTreeMap<(Place, Place), (u64, Notification)>,
     heard_votes: BTreeMap<(Place, Place), u64>,
+    /// How often one has dialed another.
+    dials: BTreeMap<(Place, Place), u64>,
     /// Requests that leaders were handed meanwhile.
     requests: Vec<Place>,
     proposals: u64,
     checks: Checks,
     elected: Votes,
     is_traced: bool,
+    /// Every order in which things can happen is tried, so nothing takes its time.
+    is_exhaustive: bool,
+    /// What was done there so far.
+    path: Vec<Action>,
+    /// Who comes back only when the others have come to rest.
+    late: BTreeSet<Place>,
 }
 
 fn id(place: Place) -> ServerId {
@@ -146,6 +159,20 @@ impl World {
     pub(crate) fn new(seed: u64, traced: bool) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
+        let mut world = Self::of(seed, plan, random);
+        world.is_traced = traced;
+        world.note(|world| format!("{:?}", world.plan));
+        for place in 0..world.servers.len() {
+            let at = world.random.between(0, 300);
+            world.schedule(at, Event::Restart { place });
+        }
+        world.schedule(world.plan.fault_every, Event::Fault);
+        world.schedule(world.plan.load_every, Event::Load);
+        world
+    }
+
+    /// Servers that have never run.
+    fn of(seed: u64, plan: Plan, random: Random) -> Self {
         let member = |place| {
             let port = 2000 + 10 * u16::try_from(place).unwrap();
             let member = Member {
@@ -184,7 +211,7 @@ impl World {
             heard: BTreeMap::new(),
             timer: (i64::MAX, 0),
         };
-        let mut world = Self {
+        Self {
             seed,
             random,
             now: 0,
@@ -197,21 +224,17 @@ impl World {
             cuts: BTreeSet::new(),
             votes: BTreeMap::new(),
             heard_votes: BTreeMap::new(),
+            dials: BTreeMap::new(),
             requests: Vec::new(),
             proposals: 0,
             checks: Checks::new(plan.voters),
             elected: Votes::default(),
-            is_traced: traced,
+            is_traced: false,
+            is_exhaustive: false,
+            path: Vec::new(),
+            late: BTreeSet::new(),
             plan,
-        };
-        world.note(|world| format!("{:?}", world.plan));
-        for place in 0..count {
-            let at = world.random.between(0, 300);
-            world.schedule(at, Event::Restart { place });
         }
-        world.schedule(world.plan.fault_every, Event::Fault);
-        world.schedule(world.plan.load_every, Event::Load);
-        world
     }
 
     /// Runs until the faults have stopped and all is well again; or fails.
@@ -290,7 +313,7 @@ impl World {
 
     /// Whether everything that the leader has proposed is applied everywhere.
     fn is_level(&self, leader: Place) -> bool {
-        let last = self.servers[leader].disk.last();
+        let last = self.servers[leader].disk.newest();
         let well = |server: &Server| {
             server.serves.is_none() || server.database.newest() == last && server.pending.is_empty()
         };
@@ -319,6 +342,9 @@ impl World {
 
     #[track_caller]
     fn fail(&self, what: &str) -> ! {
+        if self.is_exhaustive {
+            panic!("{what}\nafter {:?}\n{}", self.path, self.story());
+        }
         panic!(
             "seed {}, at {} ms: {what}\nto see all of it: \
              OX_SEED={} cargo test -p ox-zab --test simulation one_seed -- --ignored --nocapture",
@@ -335,6 +361,12 @@ impl World {
 
     fn schedule(&mut self, delay: i64, event: Event) {
         self.numbers += 1;
+        let takes_time = matches!(event, Event::Timer { .. } | Event::Silence { .. });
+        let delay = if takes_time || !self.is_exhaustive {
+            delay
+        } else {
+            0
+        };
         self.events.insert((self.now + delay, self.numbers), event);
     }
 
@@ -356,6 +388,10 @@ impl World {
         {
             return self.schedule(until - self.now, event);
         }
+        self.happen(event);
+    }
+
+    fn happen(&mut self, event: Event) {
         match event {
             Event::Timer { place, life, turn } => {
                 let server = &mut self.servers[place];

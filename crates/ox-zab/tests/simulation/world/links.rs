@@ -183,8 +183,7 @@ impl World {
     }
 
     pub(super) fn connect(&mut self, dialer: Place, target: Place, by_master: bool) -> LinkId {
-        self.numbers += 1;
-        let link = LinkId(self.numbers);
+        let link = self.new_link(dialer, target);
         let it = Link {
             by_master,
             ..Link::new(dialer, target, self.now)
@@ -196,6 +195,18 @@ impl World {
         };
         self.input(target, accepted);
         link
+    }
+
+    /// Where every order is tried the same connection has the same name in all of them.
+    fn new_link(&mut self, dialer: Place, target: Place) -> LinkId {
+        self.numbers += 1;
+        if !self.is_exhaustive {
+            return LinkId(self.numbers);
+        }
+        let ends = u64::try_from(10 * dialer + target).unwrap();
+        let count = self.dials.entry((dialer, target)).or_default();
+        *count += 1;
+        LinkId(100 * *count + ends)
     }
 
     pub(super) fn send_vote(
