@@ -134,7 +134,7 @@ fn plan(dirs: &DataDirs, to: Zxid, options: &ReplayOptions) -> Result<Plan, Trun
     }
     steps.push(Step::Note {
         dir: dirs.log.clone(),
-        bound: logs.kept.as_ref().and_then(|log| bound(log, logs.length)),
+        bound: logs.kept.as_ref().and_then(|log| log.bound(logs.length)),
     });
     if !is_on(Mutant::M32) {
         steps.extend(above.into_iter().map(Step::Delete));
@@ -209,18 +209,6 @@ fn split_logs(mut logs: Vec<SurveyedLog>, first_above: Option<(PathBuf, u64)>) -
         length: length.min(end),
         above,
     }
-}
-
-/// What can be noted of a log of which so much stays; `None` if that is no record.
-fn bound(log: &SurveyedLog, length: u64) -> Option<SyncedBound> {
-    let name = log.path.file_name()?.to_string_lossy();
-    Some(SyncedBound {
-        log: name.into_owned(),
-        offset: length,
-        first_checksum: log
-            .first_checksum
-            .filter(|_| length > HEADER_LENGTH as u64)?,
-    })
 }
 
 #[cfg(test)]
