@@ -459,16 +459,12 @@ impl Core {
     /// A learner's client wants all that is proposed so far to be applied there.
     fn learner_sync(&mut self, now: Now, link: LinkId) {
         if self.peer.outstanding() == 0 {
-            self.answer_sync(now, link);
+            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+            self.peer.send_to_learner(now.monotonic_ms, link, packet);
         } else {
             let last = self.peer.last_proposed();
             self.leading().syncs.push_back((last, link));
         }
-    }
-
-    fn answer_sync(&mut self, now: Now, link: LinkId) {
-        let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
-        self.peer.send_to_learner(now.monotonic_ms, link, packet);
     }
 
     /// A transaction has been applied, and told to the learners.
@@ -476,7 +472,9 @@ impl Core {
         while let Stage::Leading(leading) = &mut self.stage
             && let Some((_, link)) = leading.syncs.pop_front_if(|(last, _)| *last <= zxid)
         {
-            self.answer_sync(now, link);
+            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+            self.peer
+                .send_to_learner_next(now.monotonic_ms, link, packet);
         }
     }
 

@@ -332,6 +332,16 @@ impl Peer {
         }
     }
 
+    /// The same, behind the output that was polled last and before all that have not been: several
+    /// commits may wait there, and what follows one of them must not come behind the next.
+    pub fn send_to_learner_next(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        let waiting = self.outputs.len();
+        self.send_to_learner(now, link, packet);
+        if waiting < self.outputs.len() {
+            self.outputs.rotate_right(1);
+        }
+    }
+
     fn parts(&mut self, now: i64) -> (&mut State, Context<'_>) {
         let context = Context {
             now,
