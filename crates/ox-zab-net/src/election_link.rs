@@ -7,7 +7,7 @@
 mod accept;
 mod connection;
 mod dial;
-mod peers;
+pub(crate) mod peers;
 #[cfg(test)]
 mod tests;
 mod votes;

@@ -9,7 +9,7 @@
 mod accept;
 mod dial;
 mod event;
-mod inbound;
+pub(crate) mod inbound;
 mod link;
 mod outbound;
 mod run;

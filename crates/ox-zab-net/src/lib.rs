@@ -17,3 +17,9 @@ pub use learner_link::{
     BoxError, CloseReason, LearnerListener, LearnerMesh, Link, LinkEvent, LinkId, LinkSettings,
     Port, ServesObservers, SnapshotSink, Source,
 };
+
+/// The parts without sockets, for whoever brings sockets of another kind, such as a simulation.
+pub mod parts {
+    pub use crate::election_link::peers::{Candidates, Peers, Registered, Verdict};
+    pub use crate::learner_link::inbound::{Inbound, Snapshot, Step};
+}

@@ -25,7 +25,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 const OBSERVER_ID: ServerId = ServerId(i64::MAX);
 
 /// Where to dial a server: one group of addresses after the other, those of a group at once.
-pub(super) type Candidates = Vec<Vec<Endpoint>>;
+pub type Candidates = Vec<Vec<Endpoint>>;
 
 /// The configurations that say where servers are.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Members {
 
 /// What to do with a connection whose initial message has been read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is the one to keep.
     Keep(ServerId),
     /// Close it and dial, if there are addresses: the smaller id must not be the dialer.
@@ -101,18 +101,22 @@ struct Connection {
 
 /// A connection's end of what [`Peers`] keeps of it.
 #[derive(Debug)]
-pub(super) struct Registered {
-    pub(super) server: ServerId,
-    pub(super) number: u64,
-    pub(super) wake: Arc<Notify>,
-    pub(super) replaced: CancellationToken,
+pub struct Registered {
+    /// Whom it is with.
+    pub server: ServerId,
+    /// Tells connections to one server apart.
+    pub number: u64,
+    /// Told of each message that begins to wait.
+    pub wake: Arc<Notify>,
+    /// Cancelled when another connection takes its place.
+    pub replaced: CancellationToken,
     /// To be sent before all others.
-    pub(super) again: Option<Bytes>,
+    pub again: Option<Bytes>,
 }
 
 /// All servers.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub struct Peers {
     own: ServerId,
     members: Members,
     peers: BTreeMap<ServerId, Peer>,
@@ -123,7 +127,8 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(own: ServerId, members: Members) -> Self {
+    /// Nobody is connected yet.
+    pub fn new(own: ServerId, members: Members) -> Self {
         Self {
             own,
             members,
@@ -134,13 +139,13 @@ impl Peers {
     }
 
     /// Where this server says it can be dialed.
-    pub(super) fn own_addresses(&self) -> Vec<Endpoint> {
+    pub fn own_addresses(&self) -> Vec<Endpoint> {
         let candidates = self.members.addresses(self.own);
         candidates.into_iter().next().unwrap_or_default()
     }
 
     /// Changes where servers are. Connections stay; of those that left, only connections do.
-    pub(super) fn set_members(&mut self, members: Members) {
+    pub fn set_members(&mut self, members: Members) {
         self.members = members;
         let members = &self.members;
         self.peers.retain(|&server, peer| {
@@ -150,7 +155,7 @@ impl Peers {
 
     /// Puts a message in the place of the one that waits. Addresses if the server has to be dialed
     /// for it.
-    pub(super) fn put(&mut self, to: ServerId, message: Bytes) -> Option<Candidates> {
+    pub fn put(&mut self, to: ServerId, message: Bytes) -> Option<Candidates> {
         if !self.peers.contains_key(&to) && !self.members.contain(to) {
             // Nowhere to dial it, and it may never come.
             return None;
@@ -164,7 +169,7 @@ impl Peers {
     }
 
     /// The servers to dial so that each that was ever written to has a connection.
-    pub(super) fn connect_all(&mut self) -> Vec<(ServerId, Candidates)> {
+    pub fn connect_all(&mut self) -> Vec<(ServerId, Candidates)> {
         let servers: Vec<ServerId> = self.peers.keys().copied().collect();
         let dials = servers.into_iter().filter_map(|server| {
             let candidates = self.begin_dial(server, None)?;
@@ -174,7 +179,7 @@ impl Peers {
     }
 
     /// True if nothing waits for at least one of the servers that were ever written to.
-    pub(super) fn delivered(&self) -> bool {
+    pub fn delivered(&self) -> bool {
         self.peers.values().any(|peer| peer.waiting.is_none())
     }
 
@@ -195,7 +200,7 @@ impl Peers {
 
     /// An attempt ended without a connection to keep. Addresses for another one, if the server has
     /// asked for it meanwhile.
-    pub(super) fn dial_failed(&mut self, server: ServerId) -> Option<Candidates> {
+    pub fn dial_failed(&mut self, server: ServerId) -> Option<Candidates> {
         let peer = self.peers.get_mut(&server)?;
         let next = peer.dial_next.take();
         peer.dialing = next.is_some();
@@ -204,7 +209,7 @@ impl Peers {
     }
 
     /// Decides on a connection that was accepted.
-    pub(super) fn arrived(&mut self, message: InitialMessage) -> Verdict {
+    pub fn arrived(&mut self, message: InitialMessage) -> Verdict {
         let InitialMessage {
             mut server,
             addresses,
@@ -245,13 +250,13 @@ impl Peers {
     }
 
     /// Whether a server is a member to which there is no connection.
-    pub(super) fn is_unconnected(&self, server: ServerId) -> bool {
+    pub fn is_unconnected(&self, server: ServerId) -> bool {
         let peer = self.peers.get(&server);
         self.members.contain(server) && peer.is_none_or(|peer| peer.connection.is_none())
     }
 
     /// A new connection to keep, in the place of any other to this server.
-    pub(super) fn register(&mut self, server: ServerId, dialed: bool) -> Registered {
+    pub fn register(&mut self, server: ServerId, dialed: bool) -> Registered {
         let peer = self.peers.entry(server).or_default();
         if dialed {
             peer.dialing = false;
@@ -277,7 +282,7 @@ impl Peers {
     }
 
     /// A larger id has been told to dial.
-    pub(super) fn left_to_dial(&mut self, server: ServerId, now: Instant) {
+    pub fn left_to_dial(&mut self, server: ServerId, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&server) {
             peer.told_at = Some(now);
         }
@@ -285,7 +290,7 @@ impl Peers {
 
     /// A connection has ended; it may have been replaced before. True if it was a member's only one
     /// and there is no reason to expect another.
-    pub(super) fn ended(&mut self, server: ServerId, number: u64, now: Instant) -> bool {
+    pub fn ended(&mut self, server: ServerId, number: u64, now: Instant) -> bool {
         let Some(peer) = self.peers.get_mut(&server) else {
             return false;
         };
@@ -301,7 +306,7 @@ impl Peers {
     }
 
     /// The message to send next on a connection; none for one that was replaced.
-    pub(super) fn take(&mut self, server: ServerId, number: u64) -> Option<Bytes> {
+    pub fn take(&mut self, server: ServerId, number: u64) -> Option<Bytes> {
         let peer = self.peers.get_mut(&server)?;
         let connection = peer.connection.as_ref()?;
         if connection.number != number {

@@ -17,7 +17,7 @@ const SIGNATURE: &[u8] = b"BenWasHere";
 const RECORD_EXTRA: usize = 1 << 20;
 
 /// What the stream has so far.
-pub(super) enum Step {
+pub enum Step {
     /// More bytes are needed.
     More,
     /// At least one packet.
@@ -27,10 +27,11 @@ pub(super) enum Step {
 }
 
 /// A state, as far as it has come.
-pub(super) struct Snapshot {
+pub struct Snapshot {
     /// What the SNAP packet before it named.
-    pub(super) zxid: Zxid,
-    pub(super) sink: Box<dyn SnapshotSink>,
+    pub zxid: Zxid,
+    /// What took it in.
+    pub sink: Box<dyn SnapshotSink>,
 }
 
 /// What comes next in the stream.
@@ -51,7 +52,7 @@ enum Snapshots {
 }
 
 /// The receiving end of one stream.
-pub(super) struct Inbound {
+pub struct Inbound {
     /// Arrived and not yet handed out.
     buffer: Vec<u8>,
     max_length: usize,
@@ -61,7 +62,7 @@ pub(super) struct Inbound {
 
 impl Inbound {
     /// The stream of a learner, which begins with `buffer`.
-    pub(super) fn from_learner(max_length: usize, buffer: Vec<u8>) -> Self {
+    pub fn from_learner(max_length: usize, buffer: Vec<u8>) -> Self {
         Self {
             buffer,
             max_length,
@@ -71,7 +72,7 @@ impl Inbound {
     }
 
     /// The stream of a leader, whose state goes to `sink`.
-    pub(super) fn from_leader(max_length: usize, sink: Box<dyn SnapshotSink>) -> Self {
+    pub fn from_leader(max_length: usize, sink: Box<dyn SnapshotSink>) -> Self {
         Self {
             buffer: Vec::new(),
             max_length,
@@ -81,17 +82,17 @@ impl Inbound {
     }
 
     /// Where to append what arrives.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
     /// Whether the next step takes in state, which may take its time.
-    pub(super) fn is_slow(&self) -> bool {
+    pub fn is_slow(&self) -> bool {
         matches!(self.stage, Stage::Image(_)) && !self.buffer.is_empty()
     }
 
     /// Whether the stream may end here.
-    pub(super) fn may_end(&self) -> bool {
+    pub fn may_end(&self) -> bool {
         matches!(self.stage, Stage::Packets) && self.buffer.is_empty()
     }
 
@@ -99,7 +100,7 @@ impl Inbound {
     ///
     /// # Errors
     /// The stream is malformed, or the sink refused the state.
-    pub(super) fn step(&mut self) -> Result<Step, CloseReason> {
+    pub fn step(&mut self) -> Result<Step, CloseReason> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Packets) {
                 Stage::Packets => return self.packets(),

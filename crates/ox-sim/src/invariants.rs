@@ -1,0 +1,265 @@
+//! P18 and P17, after every step: what must hold inside the ensemble, whatever happens.
+//!
+//! One leader per epoch; a zxid names one transaction; what is committed is on the disks of a
+//! quorum; all servers show the same sequence, and equal trees at equal zxids; what was synced is
+//! found again; epochs never go back; nobody acknowledges what its disk does not hold. Incremental:
+//! each step costs what it brings. Source: quorum.md 16, reliability.md 3.2.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ox_proto::{PacketType, QuorumPacket, Zxid};
+use ox_replica::{Core, Database, Mode};
+use ox_zab::DiskDone;
+
+use crate::queue::Place;
+
+#[derive(Debug, Default)]
+struct View {
+    /// What it has in its log, synced or not, or in a snapshot in its place.
+    log: BTreeSet<Zxid>,
+    /// All of it up to here is durable.
+    durable: Zxid,
+    /// What it shows ends here.
+    applied: Zxid,
+    accepted: u32,
+    current: u32,
+    /// It may have lost what it had.
+    is_damaged: bool,
+}
+
+/// What has been seen of all servers.
+#[derive(Debug, Default)]
+pub(crate) struct Invariants {
+    voters: usize,
+    views: Vec<View>,
+    proposals: BTreeMap<Zxid, Vec<u8>>,
+    /// What any server has shown to clients.
+    delivered: BTreeSet<Zxid>,
+    digests: BTreeMap<Zxid, (i64, Place)>,
+    established: BTreeMap<u32, Place>,
+    failure: Option<String>,
+}
+
+impl Invariants {
+    pub(crate) fn new(voters: usize, servers: usize) -> Self {
+        Self {
+            voters,
+            views: (0..servers).map(|_| View::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The first that was broken.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    pub(crate) fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
+    }
+
+    /// All that was shown, in order, with its bytes.
+    pub(crate) fn delivered(&self) -> impl Iterator<Item = (Zxid, &[u8])> {
+        let bytes = |zxid: &Zxid| (*zxid, &self.proposals[zxid][..]);
+        self.delivered.iter().map(bytes)
+    }
+
+    /// Epochs in which somebody has led.
+    pub(crate) fn epochs(&self) -> usize {
+        self.established.len()
+    }
+
+    fn last_delivered(&self) -> Zxid {
+        self.delivered.last().copied().unwrap_or(Zxid::ZERO)
+    }
+
+    /// A server's disk may lose what it has synced.
+    pub(crate) fn damaged(&mut self, place: Place) {
+        self.views[place].is_damaged = true;
+    }
+
+    /// Whether all that a server holds is on the disks of a quorum of others.
+    pub(crate) fn can_lose(&self, place: Place) -> bool {
+        let others: Vec<&View> = (0..self.voters)
+            .filter(|other| *other != place && !self.views[*other].is_damaged)
+            .map(|other| &self.views[other])
+            .collect();
+        let holds = |view: &View, zxid: Zxid| zxid <= view.durable && view.log.contains(&zxid);
+        self.views[place].log.iter().rev().take(200).all(|zxid| {
+            others.iter().filter(|view| holds(view, *zxid)).count() > self.voters / 2
+        }) && others.len() > self.voters / 2
+    }
+
+    pub(crate) fn appended(&mut self, place: Place, zxid: Zxid, payload: &[u8]) {
+        match self.proposals.get(&zxid) {
+            None => {
+                self.proposals.insert(zxid, payload.to_vec());
+            }
+            Some(known) if known == payload => {}
+            Some(_) => self.fail(format!("I9: {zxid} is two transactions, says {place}")),
+        }
+        let view = &mut self.views[place];
+        if let Some(last) = view.log.last()
+            && zxid <= *last
+        {
+            let last = *last;
+            return self.fail(format!("L4: {place} appends {zxid} behind {last}"));
+        }
+        view.log.insert(zxid);
+    }
+
+    pub(crate) fn flushed(&mut self, place: Place, zxid: Zxid) {
+        let view = &mut self.views[place];
+        view.durable = view.durable.max(zxid);
+    }
+
+    pub(crate) fn started(&mut self, place: Place, last: Zxid, (accepted, current): (u32, Option<u32>), is_whole: bool) {
+        let view = &mut self.views[place];
+        let (durable, before) = (view.durable, (view.accepted, view.current));
+        let now = (accepted, current.unwrap_or(0));
+        if is_whole && !view.is_damaged {
+            if last < durable {
+                self.fail(format!("P8: {place} starts with {last}, {durable} was synced"));
+            } else if now.0 < before.0 || now.1 < before.1 {
+                self.fail(format!("L1: {place} starts in {now:?}, {before:?} was stored"));
+            }
+        }
+        let view = &mut self.views[place];
+        view.log.retain(|zxid| *zxid <= last);
+        // Recovery makes durable what it has found.
+        view.durable = last;
+        view.applied = Zxid::ZERO;
+        (view.accepted, view.current) = now;
+    }
+
+    pub(crate) fn ended(&mut self, place: Place) {
+        self.views[place].applied = Zxid::ZERO;
+    }
+
+    pub(crate) fn mode(&mut self, place: Place, mode: Option<Mode>, epoch: u32) {
+        if mode == Some(Mode::Leader) {
+            let other = *self.established.entry(epoch).or_insert(place);
+            if other != place {
+                self.fail(format!("I8: {place} and {other} lead in epoch {epoch}"));
+            }
+        }
+    }
+
+    pub(crate) fn disk_done(&mut self, place: Place, done: DiskDone, _: &Database) {
+        match done {
+            DiskDone::EpochAccepted(epoch) => {
+                let view = &mut self.views[place];
+                let before = std::mem::replace(&mut view.accepted, epoch);
+                if epoch < before {
+                    self.fail(format!("L1: {place} accepts {epoch} after {before}"));
+                }
+            }
+            DiskDone::EpochEntered(epoch) => {
+                let view = &mut self.views[place];
+                let accepted = view.accepted;
+                let before = std::mem::replace(&mut view.current, epoch);
+                if epoch < before || accepted < epoch {
+                    self.fail(format!("L2: {place} enters {epoch} from {before} of {accepted}"));
+                }
+            }
+            DiskDone::Truncated { last } => self.cut(place, last),
+            DiskDone::Installed { last } => {
+                let source = self.views.iter().position(|view| {
+                    view.log.last().is_some_and(|highest| last <= *highest)
+                });
+                let mut log: BTreeSet<Zxid> = self.delivered.range(..=last).copied().collect();
+                if let Some(source) = source {
+                    log.extend(self.views[source].log.range(..=last).copied());
+                }
+                let view = &mut self.views[place];
+                view.log = log;
+                view.durable = last;
+                view.applied = Zxid::ZERO;
+                view.is_damaged = false;
+            }
+            DiskDone::Reloaded { last } => {
+                self.views[place].log.retain(|zxid| *zxid <= last);
+                self.views[place].applied = Zxid::ZERO;
+            }
+            DiskDone::EpochAnnounced(_) | DiskDone::NotTruncated => {}
+        }
+    }
+
+    fn cut(&mut self, place: Place, last: Zxid) {
+        let view = &mut self.views[place];
+        let gone: Vec<Zxid> = view.log.iter().copied().filter(|zxid| last < *zxid).collect();
+        view.log.retain(|zxid| *zxid <= last);
+        view.durable = view.durable.min(last);
+        view.applied = view.applied.min(last);
+        for zxid in gone {
+            if self.delivered.contains(&zxid) && !self.is_on_quorum(zxid) {
+                self.fail(format!("P15: {place} cuts {zxid}, which was shown"));
+            }
+        }
+    }
+
+    fn is_on_quorum(&self, zxid: Zxid) -> bool {
+        let holds = |view: &&View| {
+            view.is_damaged || zxid <= view.durable && view.log.contains(&zxid)
+        };
+        let holders = self.views[..self.voters].iter().filter(holds).count();
+        self.voters / 2 < holders
+    }
+
+    /// What a server shows by now.
+    pub(crate) fn applied(&mut self, place: Place, core: &Core, database: &Database, mode: Option<Mode>) {
+        if mode.is_none() {
+            return;
+        }
+        let last = database.tree.last_zxid();
+        let before = self.views[place].applied;
+        if last == before {
+            return;
+        }
+        let digest = database.tree.digest();
+        let (known, other) = *self.digests.entry(last).or_insert((digest, place));
+        if known != digest {
+            self.fail(format!("P17: {place} and {other} differ at {last}"));
+        }
+        let newest = self.last_delivered();
+        let is_leader = core.peer().leader() == Some(crate::node::server_of(place));
+        let fresh: Vec<Zxid> = match newest < last {
+            true => self.proposals.range(..=last).rev().map(|(zxid, _)| *zxid).take_while(|zxid| newest < *zxid).collect(),
+            false => Vec::new(),
+        };
+        for zxid in fresh.into_iter().rev() {
+            if !self.views[place].log.contains(&zxid) {
+                continue;
+            }
+            if !is_leader {
+                self.fail(format!("I1: {place} shows {zxid} before any leader"));
+            }
+            if !self.is_on_quorum(zxid) {
+                self.fail(format!("P5: {place} commits {zxid}, which no quorum's disks hold"));
+            }
+            self.delivered.insert(zxid);
+        }
+        let view = &self.views[place];
+        if before < last {
+            let range = (std::ops::Bound::Excluded(before), std::ops::Bound::Included(last));
+            let ours = view.log.range(range);
+            let others = self.delivered.range(range);
+            if let Some((ours, others)) = ours.zip(others).find(|(ours, others)| ours != others) {
+                let what = format!("I4: {place} shows {ours} where another has shown {others}");
+                self.fail(what);
+            }
+        }
+        self.views[place].applied = last;
+    }
+
+    pub(crate) fn learner_sends(&mut self, place: Place, packet: &QuorumPacket) {
+        let zxid = packet.zxid;
+        if packet.r#type == PacketType::Ack && zxid.counter() != 0 {
+            let view = &self.views[place];
+            if view.durable < zxid || !view.log.contains(&zxid) {
+                let durable = view.durable;
+                self.fail(format!("P3: {place} acknowledges {zxid}, its disk has {durable}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Whole ensembles in one thread of virtual time: the production cores, their storage and their
+//! bytes on the wire, on simulated networks, disks and clocks.
+//!
+//! Everything follows from a [`Plan`], and a plan from a seed. Source: reliability.md 4.
+
+mod client;
+mod clock;
+mod disk;
+mod draw;
+mod env;
+mod invariants;
+mod net;
+mod node;
+mod plan;
+mod queue;
+mod random;
+mod run;
+mod shrink;
+mod world;
+
+pub use disk::DiskFault;
+pub use draw::draw;
+pub use plan::{Fault, Healing, Mode, Op, Plan, Setup, Target, Timed, Timing};
+pub use run::{run, run_told};
+pub use shrink::shrink;
+pub use world::Outcome;
