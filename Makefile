@@ -64,6 +64,11 @@ faults: build ## kills, partitions, failing calls, full and broken disks, power 
 	$(FAULTS) cargo test --locked -p compat-tests --test faults 2>&1 | tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
 
+.PHONY: mutants
+mutants: ## plants bugs, one at a time; the simulation must find each (ONLY=M01 for one)
+	RUSTFLAGS="--cfg mutants" cargo build --locked --profile sim --target-dir $(TARGET)/mutants -p ox-sim
+	$(TARGET)/mutants/sim/ox-sim mutants $(ONLY:%=--only %)
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

@@ -26,9 +26,10 @@ mod choice {
         static CHOSEN: Cell<Option<Mutant>> = Cell::new(*NAMED);
     }
 
-    /// Switches a mutant on in this thread, in place of another.
-    pub fn choose(mutant: Option<Mutant>) {
+    /// Switches a mutant on in this thread, in place of another. True, as this build has them.
+    pub fn choose(mutant: Option<Mutant>) -> bool {
         CHOSEN.set(mutant);
+        true
     }
 
     /// Whether this mutant is on.
@@ -42,6 +43,11 @@ mod choice {
 mod choice {
     use super::Mutant;
 
+    /// Would switch a mutant on. False, as this build has none.
+    pub fn choose(_: Option<Mutant>) -> bool {
+        false
+    }
+
     /// Whether this mutant is on: none is in this build.
     #[inline(always)]
     pub const fn is_on(_: Mutant) -> bool {
@@ -49,9 +55,7 @@ mod choice {
     }
 }
 
-#[cfg(mutants)]
-pub use choice::choose;
-pub use choice::is_on;
+pub use choice::{choose, is_on};
 
 #[cfg(test)]
 mod tests {

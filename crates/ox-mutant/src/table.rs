@@ -45,6 +45,7 @@ macro_rules! mutants {
 }
 
 mutants! {
+    C00 "the canary: every second transaction is left out of the record" by "P8",
     M01 "a follower acknowledges a proposal before it is on its disk" by "P8",
     M02 "a leader commits what its own disk does not hold" by "Z P8",
     M03 "a proposal commits with half of the voters, rounded down" by "Z P8",
