@@ -299,6 +299,7 @@ impl Prep {
         let mut txns = Vec::with_capacity(ops.len());
         for op in ops {
             let outcome = match failed {
+                true if is_on(Mutant::T03) => Err(ErrorCode::Ok),
                 true => Err(ErrorCode::RuntimeInconsistency),
                 false => self.multi_op(cx, op),
             };

@@ -116,7 +116,6 @@ impl DataTree {
                     past_error = true;
                     Outcome::error(code(error.err))
                 }
-                _ if past_error && is_on(Mutant::T03) => Outcome::error(ErrorCode::Ok),
                 _ if past_error => Outcome::error(ErrorCode::RuntimeInconsistency),
                 _ if failed && !is_on(Mutant::T01) => Outcome::error(ErrorCode::Ok),
                 _ => self.apply_one(header, txn, on_change).into(),

@@ -334,6 +334,12 @@ impl World {
     }
 
     fn send_requests(&mut self, client: usize, asked: Vec<Request>) {
+        let mut asked = asked;
+        let it = &self.clients[client];
+        let place = it.routes.get(&it.conn).map(|route| route.place);
+        // A learner answers what cannot be decoded by itself, and it becomes no transaction.
+        let leads = place.and_then(|place| self.state(place)) == Some(PeerState::Leading);
+        asked.retain(|request| leads || *request != Request::OtherWrite);
         let (now, conn) = (self.now, self.clients[client].conn);
         let mut requests = Vec::new();
         for request in asked {

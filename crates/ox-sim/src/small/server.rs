@@ -564,7 +564,13 @@ impl World {
             Done::Done(done) | Done::Reloaded(done, _) => *done,
         };
         match kind {
-            DiskDone::EpochAccepted(epoch) => server.accepted = epoch,
+            DiskDone::EpochAccepted(epoch) => {
+                let before = std::mem::replace(&mut server.accepted, epoch);
+                if epoch < before {
+                    let text = format!("L1: {place} accepts {epoch} after {before}");
+                    self.wrong.get_or_insert(text);
+                }
+            }
             DiskDone::EpochEntered(epoch) => server.entered = Some(epoch),
             DiskDone::Truncated { last } => {
                 process.log.retain(|zxid, _| *zxid <= last);
