@@ -296,7 +296,11 @@ impl World {
     fn judge(mut self) -> Result<(), String> {
         let mut history = std::mem::take(&mut self.history);
         // What was passed over by a server that took a whole state, another has in its log.
-        for process in self.servers.iter().filter_map(|server| server.process.as_ref()) {
+        for process in self
+            .servers
+            .iter()
+            .filter_map(|server| server.process.as_ref())
+        {
             for (zxid, payload) in process.log.range(..=process.shown) {
                 let known = (payload.clone(), END);
                 self.committed.entry(*zxid).or_insert(known);
