@@ -69,6 +69,20 @@ mutants: ## plants bugs, one at a time; the simulation must find each (ONLY=M01 
 	RUSTFLAGS="--cfg mutants" cargo build --locked --profile sim --target-dir $(TARGET)/mutants -p ox-sim
 	$(TARGET)/mutants/sim/ox-sim mutants $(ONLY:%=--only %)
 
+# How many seeds `make sim` runs, and from which one on.
+SEEDS := 1000
+FIRST := 1
+
+.PHONY: sim
+sim: ## runs whole ensembles in virtual time under every fault, SEEDS=1000 of them
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim run --seeds $(SEEDS) --first $(FIRST)
+
+.PHONY: sim-seed
+sim-seed: ## replays one of them: make sim-seed SEED=n
+	cargo build --profile sim --locked -p ox-sim
+	$(TARGET)/sim/ox-sim seed $(SEED) --trace
+
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)
 	cargo build --release --locked -p ox-bench

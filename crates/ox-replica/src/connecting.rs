@@ -269,12 +269,19 @@ fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
     end_frame(out, start);
 }
 
+/// How far ids go on behind those in use where the clock has gone back: farther than one run of a
+/// server has given out, for those of sessions that are over are known to nobody.
+const SKIPPED: i64 = 1 << 32;
+
 /// Ids go on from the clock, and never back into those that are in use.
 pub(crate) fn first_session(settings: &Settings, database: &Database, now: Now) -> SessionId {
     let start = first_session_id(settings.server, now.wall_ms);
     let same_server = |id: &SessionId| id.0 >> 56 == start.0 >> 56;
     let newest = database.sessions.keys().copied().filter(same_server).max();
-    newest.map_or(start, |newest| start.max(following(newest)))
+    match newest {
+        Some(newest) if start <= newest => following(SessionId(newest.0.wrapping_add(SKIPPED))),
+        Some(_) | None => start,
+    }
 }
 
 /// The next session id; the owner of all containers is no session.

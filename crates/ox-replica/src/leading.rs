@@ -459,7 +459,7 @@ impl Core {
     /// A learner's client wants all that is proposed so far to be applied there.
     fn learner_sync(&mut self, now: Now, link: LinkId) {
         if self.peer.outstanding() == 0 {
-            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+            let packet = sync_answer();
             self.peer.send_to_learner(now.monotonic_ms, link, packet);
         } else {
             let last = self.peer.last_proposed();
@@ -467,14 +467,15 @@ impl Core {
         }
     }
 
-    /// A transaction has been applied, and told to the learners.
+    /// A transaction has been applied, and told to the learners. The next may have been told too,
+    /// but has not left: what a client has asked for behind its sync is not answered before it.
     pub(crate) fn after_commit(&mut self, now: Now, zxid: Zxid) {
         while let Stage::Leading(leading) = &mut self.stage
             && let Some((_, link)) = leading.syncs.pop_front_if(|(last, _)| *last <= zxid)
         {
-            let packet = QuorumPacket::bare(PacketType::Sync, Zxid::ZERO);
+            let packet = sync_answer();
             self.peer
-                .send_to_learner_next(now.monotonic_ms, link, packet);
+                .send_next_to_learner(now.monotonic_ms, link, packet);
         }
     }
 
@@ -553,4 +554,9 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         | Request::AddWatch(_)
         | Request::WhoAmI => unreachable!("not a write: {request:?}"),
     }
+}
+
+/// Tells a learner that its oldest sync has come through.
+fn sync_answer() -> QuorumPacket {
+    QuorumPacket::bare(PacketType::Sync, Zxid::ZERO)
 }

@@ -37,9 +37,8 @@ fn setup(random: &mut Random) -> Setup {
     let observers = *random.pick(&[0, 0, 0, 0, 1, 2]);
     let tick_ms = *random.pick(&[200, 500, 1000]);
     let clients = 2 + random.below(4);
-    let timeout = |random: &mut Random| {
-        i32::try_from(tick_ms * random.between(4, 20)).expect("short")
-    };
+    let timeout =
+        |random: &mut Random| i32::try_from(tick_ms * random.between(4, 20)).expect("short");
     let disk = *random.pick(&[(100, 500), (200, 3000), (1000, 20_000)]);
     Setup {
         voters,
@@ -85,7 +84,11 @@ fn operations(random: &mut Random, clients: usize, end: i64) -> Vec<Timing> {
 
 fn operation(random: &mut Random, weights: &[usize], paths: usize, number: usize) -> Op {
     let base = [20, 5, 15, 15, 6, 6, 4, 4, 3, 1, 1, 4];
-    let all: usize = weights.iter().zip(base).map(|(weight, base)| weight * base).sum();
+    let all: usize = weights
+        .iter()
+        .zip(base)
+        .map(|(weight, base)| weight * base)
+        .sum();
     let mut at = random.below(all.max(1));
     let mut kind = 0;
     for (number, (weight, base)) in weights.iter().zip(base).enumerate() {
@@ -120,27 +123,68 @@ fn operation(random: &mut Random, weights: &[usize], paths: usize, number: usize
         false => format!("d{number}"),
     };
     match kind {
-        0 => Op::Create { path: path(random), data, mode: mode(random) },
-        1 => Op::Delete { path: path(random), version: version(random) },
-        2 => Op::Set { path: path(random), data, version: version(random) },
-        3 => Op::Get { path: path(random), watch: random.percent(30) },
-        4 => Op::Exists { path: path(random), watch: random.percent(50) },
-        5 => Op::Children { path: path(random), watch: random.percent(50) },
+        0 => Op::Create {
+            path: path(random),
+            data,
+            mode: mode(random),
+        },
+        1 => Op::Delete {
+            path: path(random),
+            version: version(random),
+        },
+        2 => Op::Set {
+            path: path(random),
+            data,
+            version: version(random),
+        },
+        3 => Op::Get {
+            path: path(random),
+            watch: random.percent(30),
+        },
+        4 => Op::Exists {
+            path: path(random),
+            watch: random.percent(50),
+        },
+        5 => Op::Children {
+            path: path(random),
+            watch: random.percent(50),
+        },
         6 => Op::Sync { path: path(random) },
         7 => Op::Multi {
             ops: vec![
-                Op::Create { path: path(random), data: data.clone(), mode: mode(random) },
-                Op::Set { path: path(random), data, version: version(random) },
-                Op::Check { path: path(random), version: version(random) },
+                Op::Create {
+                    path: path(random),
+                    data: data.clone(),
+                    mode: mode(random),
+                },
+                Op::Set {
+                    path: path(random),
+                    data,
+                    version: version(random),
+                },
+                Op::Check {
+                    path: path(random),
+                    version: version(random),
+                },
             ],
         },
-        8 => Op::AddWatch { path: path(random), recursive: random.percent(50) },
+        8 => Op::AddWatch {
+            path: path(random),
+            recursive: random.percent(50),
+        },
         9 => Op::Close,
         10 => Op::Reconnect,
         _ => Op::Multi {
             ops: vec![
-                Op::Delete { path: path(random), version: version(random) },
-                Op::Create { path: path(random), data, mode: mode(random) },
+                Op::Delete {
+                    path: path(random),
+                    version: version(random),
+                },
+                Op::Create {
+                    path: path(random),
+                    data,
+                    mode: mode(random),
+                },
             ],
         },
     }
@@ -219,7 +263,9 @@ fn fault(random: &mut Random, setup: &Setup, kind: usize) -> Fault {
             outwards: random.percent(80),
             ports: *random.pick(&[15, 15, 2, 4, 14]),
         },
-        11 => Fault::Reset { percent: 10 + random.below(90) },
+        11 => Fault::Reset {
+            percent: 10 + random.below(90),
+        },
         12 => Fault::WallJump(whom, random.between(-3_600_000, 3_600_000)),
         _ => match random.below(3) {
             0 => Fault::Wipe(whom),

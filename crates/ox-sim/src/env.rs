@@ -34,7 +34,9 @@ impl Story {
 
     /// Something that must come out alike in every run.
     pub(crate) fn mix(&mut self, number: u64) {
-        self.hash = (self.hash ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
+        self.hash = (self.hash ^ number)
+            .wrapping_mul(0x0100_0000_01b3)
+            .rotate_left(29);
     }
 
     pub(crate) fn mix_bytes(&mut self, bytes: &[u8]) {
@@ -50,7 +52,10 @@ impl Story {
 
     pub(crate) fn packet(&self, now: i64, place: Place, link: LinkId, packet: &QuorumPacket) {
         self.tell(now, || {
-            format!("{place} < link {} {:?} {}", link.0, packet.r#type, packet.zxid)
+            format!(
+                "{place} < link {} {:?} {}",
+                link.0, packet.r#type, packet.zxid
+            )
         });
     }
 }
@@ -82,7 +87,14 @@ impl Env {
     }
 
     /// Begins an attempt to connect.
-    pub(crate) fn dial(&mut self, dialer: Dialer, from: usize, to: Place, port: Port, deadline: i64) {
+    pub(crate) fn dial(
+        &mut self,
+        dialer: Dialer,
+        from: usize,
+        to: Place,
+        port: Port,
+        deadline: i64,
+    ) {
         let dial = self.net.dials.insert(Dial {
             dialer,
             from,

@@ -21,6 +21,8 @@ struct View {
     durable: Zxid,
     /// What it shows ends here.
     applied: Zxid,
+    /// Up to here its history came whole from another, and is not known one by one.
+    base: Zxid,
     accepted: u32,
     current: u32,
     /// It may have lost what it had.
@@ -73,6 +75,14 @@ impl Invariants {
         self.delivered.last().copied().unwrap_or(Zxid::ZERO)
     }
 
+    /// Whether a server's log goes on behind this.
+    pub(crate) fn has_behind(&self, place: Place, zxid: Zxid) -> bool {
+        self.views[place]
+            .log
+            .last()
+            .is_some_and(|last| zxid < *last)
+    }
+
     /// A server's disk may lose what it has synced.
     pub(crate) fn damaged(&mut self, place: Place) {
         self.views[place].is_damaged = true;
@@ -85,9 +95,13 @@ impl Invariants {
             .map(|other| &self.views[other])
             .collect();
         let holds = |view: &View, zxid: Zxid| zxid <= view.durable && view.log.contains(&zxid);
-        self.views[place].log.iter().rev().take(200).all(|zxid| {
-            others.iter().filter(|view| holds(view, *zxid)).count() > self.voters / 2
-        }) && others.len() > self.voters / 2
+        self.views[place]
+            .log
+            .iter()
+            .rev()
+            .take(200)
+            .all(|zxid| others.iter().filter(|view| holds(view, *zxid)).count() > self.voters / 2)
+            && others.len() > self.voters / 2
     }
 
     pub(crate) fn appended(&mut self, place: Place, zxid: Zxid, payload: &[u8]) {
@@ -113,19 +127,34 @@ impl Invariants {
         view.durable = view.durable.max(zxid);
     }
 
-    pub(crate) fn started(&mut self, place: Place, last: Zxid, (accepted, current): (u32, Option<u32>), is_whole: bool) {
+    pub(crate) fn started(
+        &mut self,
+        place: Place,
+        last: Zxid,
+        (accepted, current): (u32, Option<u32>),
+        is_whole: bool,
+    ) {
         let view = &mut self.views[place];
         let (durable, before) = (view.durable, (view.accepted, view.current));
         let now = (accepted, current.unwrap_or(0));
         if is_whole && !view.is_damaged {
             if last < durable {
-                self.fail(format!("P8: {place} starts with {last}, {durable} was synced"));
+                self.fail(format!(
+                    "P8: {place} starts with {last}, {durable} was synced"
+                ));
             } else if now.0 < before.0 || now.1 < before.1 {
-                self.fail(format!("L1: {place} starts in {now:?}, {before:?} was stored"));
+                self.fail(format!(
+                    "L1: {place} starts in {now:?}, {before:?} was stored"
+                ));
             }
         }
         let view = &mut self.views[place];
         view.log.retain(|zxid| *zxid <= last);
+        if last.counter() != 0 && !view.log.contains(&last) {
+            // A leader's state was whole on the disk when the power was cut.
+            self.installed(place, last);
+        }
+        let view = &mut self.views[place];
         // Recovery makes durable what it has found.
         view.durable = last;
         view.applied = Zxid::ZERO;
@@ -159,23 +188,15 @@ impl Invariants {
                 let accepted = view.accepted;
                 let before = std::mem::replace(&mut view.current, epoch);
                 if epoch < before || accepted < epoch {
-                    self.fail(format!("L2: {place} enters {epoch} from {before} of {accepted}"));
+                    self.fail(format!(
+                        "L2: {place} enters {epoch} from {before} of {accepted}"
+                    ));
                 }
             }
             DiskDone::Truncated { last } => self.cut(place, last),
             DiskDone::Installed { last } => {
-                let source = self.views.iter().position(|view| {
-                    view.log.last().is_some_and(|highest| last <= *highest)
-                });
-                let mut log: BTreeSet<Zxid> = self.delivered.range(..=last).copied().collect();
-                if let Some(source) = source {
-                    log.extend(self.views[source].log.range(..=last).copied());
-                }
-                let view = &mut self.views[place];
-                view.log = log;
-                view.durable = last;
-                view.applied = Zxid::ZERO;
-                view.is_damaged = false;
+                self.installed(place, last);
+                self.views[place].is_damaged = false;
             }
             DiskDone::Reloaded { last } => {
                 self.views[place].log.retain(|zxid| *zxid <= last);
@@ -185,9 +206,29 @@ impl Invariants {
         }
     }
 
+    /// A server has the history of another.
+    fn installed(&mut self, place: Place, last: Zxid) {
+        let reaches = |view: &View| view.log.last().is_some_and(|highest| last <= *highest);
+        let source = self.views.iter().position(reaches);
+        let mut log: BTreeSet<Zxid> = self.delivered.range(..=last).copied().collect();
+        if let Some(source) = source {
+            log.extend(self.views[source].log.range(..=last).copied());
+        }
+        let view = &mut self.views[place];
+        view.log = log;
+        view.durable = last;
+        view.applied = Zxid::ZERO;
+        view.base = last;
+    }
+
     fn cut(&mut self, place: Place, last: Zxid) {
         let view = &mut self.views[place];
-        let gone: Vec<Zxid> = view.log.iter().copied().filter(|zxid| last < *zxid).collect();
+        let gone: Vec<Zxid> = view
+            .log
+            .iter()
+            .copied()
+            .filter(|zxid| last < *zxid)
+            .collect();
         view.log.retain(|zxid| *zxid <= last);
         view.durable = view.durable.min(last);
         view.applied = view.applied.min(last);
@@ -199,15 +240,20 @@ impl Invariants {
     }
 
     fn is_on_quorum(&self, zxid: Zxid) -> bool {
-        let holds = |view: &&View| {
-            view.is_damaged || zxid <= view.durable && view.log.contains(&zxid)
-        };
+        let holds =
+            |view: &&View| view.is_damaged || zxid <= view.durable && view.log.contains(&zxid);
         let holders = self.views[..self.voters].iter().filter(holds).count();
         self.voters / 2 < holders
     }
 
     /// What a server shows by now.
-    pub(crate) fn applied(&mut self, place: Place, core: &Core, database: &Database, mode: Option<Mode>) {
+    pub(crate) fn applied(
+        &mut self,
+        place: Place,
+        core: &Core,
+        database: &Database,
+        mode: Option<Mode>,
+    ) {
         if mode.is_none() {
             return;
         }
@@ -224,7 +270,13 @@ impl Invariants {
         let newest = self.last_delivered();
         let is_leader = core.peer().leader() == Some(crate::node::server_of(place));
         let fresh: Vec<Zxid> = match newest < last {
-            true => self.proposals.range(..=last).rev().map(|(zxid, _)| *zxid).take_while(|zxid| newest < *zxid).collect(),
+            true => self
+                .proposals
+                .range(..=last)
+                .rev()
+                .map(|(zxid, _)| *zxid)
+                .take_while(|zxid| newest < *zxid)
+                .collect(),
             false => Vec::new(),
         };
         for zxid in fresh.into_iter().rev() {
@@ -235,13 +287,19 @@ impl Invariants {
                 self.fail(format!("I1: {place} shows {zxid} before any leader"));
             }
             if !self.is_on_quorum(zxid) {
-                self.fail(format!("P5: {place} commits {zxid}, which no quorum's disks hold"));
+                self.fail(format!(
+                    "P5: {place} commits {zxid}, which no quorum's disks hold"
+                ));
             }
             self.delivered.insert(zxid);
         }
         let view = &self.views[place];
-        if before < last {
-            let range = (std::ops::Bound::Excluded(before), std::ops::Bound::Included(last));
+        let known = before.max(view.base);
+        if known < last {
+            let range = (
+                std::ops::Bound::Excluded(known),
+                std::ops::Bound::Included(last),
+            );
             let ours = view.log.range(range);
             let others = self.delivered.range(range);
             if let Some((ours, others)) = ours.zip(others).find(|(ours, others)| ours != others) {
@@ -258,7 +316,9 @@ impl Invariants {
             let view = &self.views[place];
             if view.durable < zxid || !view.log.contains(&zxid) {
                 let durable = view.durable;
-                self.fail(format!("P3: {place} acknowledges {zxid}, its disk has {durable}"));
+                self.fail(format!(
+                    "P3: {place} acknowledges {zxid}, its disk has {durable}"
+                ));
             }
         }
     }

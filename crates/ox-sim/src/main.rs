@@ -220,7 +220,11 @@ fn many(first: u64, seeds: u64, threads: usize, patience: Duration) -> ExitCode 
         per_second(seeds),
         per_second(totals.events)
     );
-    println!("{} passed, {} failed, 0 skipped", totals.passed, totals.failed.len());
+    println!(
+        "{} passed, {} failed, 0 skipped",
+        totals.passed,
+        totals.failed.len()
+    );
     match totals.failed.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

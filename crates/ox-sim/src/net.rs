@@ -58,9 +58,20 @@ pub(crate) enum Piece {
 /// What an attempt to connect is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialer {
-    Client { client: usize, turn: u64 },
-    Election { place: Place, life: u64, server: ServerId },
-    Link { place: Place, life: u64, link: LinkId },
+    Client {
+        client: usize,
+        turn: u64,
+    },
+    Election {
+        place: Place,
+        life: u64,
+        server: ServerId,
+    },
+    Link {
+        place: Place,
+        life: u64,
+        link: LinkId,
+    },
 }
 
 /// What came of it.
@@ -233,7 +244,14 @@ impl Net {
     }
 
     /// A side sends.
-    pub(crate) fn send(&mut self, now: i64, conn: ConnId, side: usize, piece: Piece, queue: &mut Queue) {
+    pub(crate) fn send(
+        &mut self,
+        now: i64,
+        conn: ConnId,
+        side: usize,
+        piece: Piece,
+        queue: &mut Queue,
+    ) {
         let latency = self.latency();
         let Some(it) = self.conns.get_mut(&conn) else {
             return;

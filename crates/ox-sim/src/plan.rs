@@ -11,16 +11,46 @@ use crate::disk::DiskFault;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named after the operations")]
 pub enum Op {
-    Create { path: String, data: String, mode: Mode },
-    Delete { path: String, version: i32 },
-    Set { path: String, data: String, version: i32 },
-    Check { path: String, version: i32 },
-    Multi { ops: Vec<Self> },
-    Get { path: String, watch: bool },
-    Exists { path: String, watch: bool },
-    Children { path: String, watch: bool },
-    Sync { path: String },
-    AddWatch { path: String, recursive: bool },
+    Create {
+        path: String,
+        data: String,
+        mode: Mode,
+    },
+    Delete {
+        path: String,
+        version: i32,
+    },
+    Set {
+        path: String,
+        data: String,
+        version: i32,
+    },
+    Check {
+        path: String,
+        version: i32,
+    },
+    Multi {
+        ops: Vec<Self>,
+    },
+    Get {
+        path: String,
+        watch: bool,
+    },
+    Exists {
+        path: String,
+        watch: bool,
+    },
+    Children {
+        path: String,
+        watch: bool,
+    },
+    Sync {
+        path: String,
+    },
+    AddWatch {
+        path: String,
+        recursive: bool,
+    },
     Close,
     /// The client breaks its connection, without closing its session.
     Reconnect,
@@ -49,6 +79,7 @@ pub enum Target {
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Fault {
     /// The process is killed, and starts again when the fault ends.
     Kill(Target),
@@ -68,9 +99,17 @@ pub enum Fault {
     Pause(Target),
     /// Ways are cut, each from one machine to another; the ports by their bits: clients 1, quorum
     /// 2, election 4, observers 8.
-    Cut { ways: Vec<(usize, usize)>, ports: u8 },
+    Cut {
+        ways: Vec<(usize, usize)>,
+        ports: u8,
+    },
     /// One machine is cut off from all others.
-    Isolate { whom: Target, inwards: bool, outwards: bool, ports: u8 },
+    Isolate {
+        whom: Target,
+        inwards: bool,
+        outwards: bool,
+        ports: u8,
+    },
     /// Connections are reset, so many of a hundred.
     Reset { percent: usize },
     /// The wall clock jumps by so many milliseconds.

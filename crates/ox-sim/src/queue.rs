@@ -20,23 +20,48 @@ pub(crate) enum Event {
     /// A dialer hears what came of it.
     Dialed { dial: usize },
     /// A dialer tries again.
-    Redial { place: Place, life: u64, link: LinkId },
+    Redial {
+        place: Place,
+        life: u64,
+        link: LinkId,
+    },
     /// The core's time has come.
     Timer { place: Place, life: u64, turn: u64 },
     /// The disk has done the oldest thing it was asked for.
     Disk { place: Place, life: u64 },
     /// Perhaps nothing was asked of the disk for a while.
-    Idle { place: Place, life: u64, batches: u64 },
+    Idle {
+        place: Place,
+        life: u64,
+        batches: u64,
+    },
     /// A snapshot goes on.
     Snapshot { place: Place, life: u64 },
     /// A link's next piece of state or log is read.
-    Pull { place: Place, life: u64, link: LinkId },
+    Pull {
+        place: Place,
+        life: u64,
+        link: LinkId,
+    },
     /// Perhaps a link was silent for too long.
-    Silence { place: Place, life: u64, link: LinkId },
+    Silence {
+        place: Place,
+        life: u64,
+        link: LinkId,
+    },
     /// A client's connection without a session has lasted too long, perhaps.
-    Sessionless { place: Place, life: u64, conn: ConnId },
+    Sessionless {
+        place: Place,
+        life: u64,
+        conn: ConnId,
+    },
     /// What the log can do for a learner is known.
-    Found { place: Place, life: u64, link: LinkId, found: LogSearch },
+    Found {
+        place: Place,
+        life: u64,
+        link: LinkId,
+        found: LogSearch,
+    },
     /// Old files are deleted.
     Purge { place: Place, life: u64 },
     /// A machine's process starts.
@@ -124,4 +149,3 @@ impl Queue {
         self.heap.peek().map(|item| item.at)
     }
 }
-

@@ -332,14 +332,13 @@ impl Peer {
         }
     }
 
-    /// The same, behind the output that was polled last and before all that have not been: several
-    /// commits may wait there, and what follows one of them must not come behind the next.
-    pub fn send_to_learner_next(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
-        let waiting = self.outputs.len();
+    /// The same before all that has not been polled: to be called when an [`Output::Commit`] has
+    /// been, it puts the packet behind the learner's COMMIT of that zxid and before the next.
+    pub fn send_next_to_learner(&mut self, now: i64, link: LinkId, packet: QuorumPacket) {
+        let before = self.outputs.len();
         self.send_to_learner(now, link, packet);
-        if waiting < self.outputs.len() {
-            self.outputs.rotate_right(1);
-        }
+        let new = self.outputs.len() - before;
+        self.outputs.rotate_right(new);
     }
 
     fn parts(&mut self, now: i64) -> (&mut State, Context<'_>) {

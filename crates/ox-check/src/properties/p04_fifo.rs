@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use crate::case::{Case, Item, ids};
 use crate::history::OpId;
 use crate::report::{Property, Report};
+use crate::request::{Request, error};
+use crate::txn::Change;
 
 pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
     answers(case, report);
@@ -48,9 +50,21 @@ fn left_out(case: &Case<'_>, report: &mut Report) {
     }
 }
 
+fn is_refused_as_moved(change: &Change) -> bool {
+    match change {
+        Change::Error(code) => [error::SESSION_MOVED, error::SESSION_EXPIRED].contains(code),
+        Change::Multi(parts) => parts.iter().any(is_refused_as_moved),
+        _ => false,
+    }
+}
+
 fn writes(case: &Case<'_>, report: &mut Report) {
     let mut zxids: Vec<Option<i64>> = vec![None; case.history.operations.len()];
     for txn in &case.txns {
+        // Refused since the session lives elsewhere by now, or is over, a late write may come after newer ones.
+        if is_refused_as_moved(&txn.change) {
+            continue;
+        }
         if let Some((id, _)) = case.write_of(txn) {
             zxids[id.index()].get_or_insert(txn.zxid);
         }
@@ -58,6 +72,10 @@ fn writes(case: &Case<'_>, report: &mut Report) {
     let mut last: BTreeMap<i64, (i64, OpId)> = BTreeMap::new();
     let mut missing = BTreeMap::new();
     for (id, write) in ids(case.history).filter(|(_, write)| write.request.is_write()) {
+        // Who has lost a session to another connection may still close it, as late as it likes.
+        if write.request == Request::CloseSession && write.returned.is_none() {
+            continue;
+        }
         let Some(zxid) = zxids[id.index()] else {
             if write.returned.is_none() && case.options.errors_in_log {
                 missing.entry(write.connection).or_insert(id);

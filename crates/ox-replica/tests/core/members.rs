@@ -190,6 +190,24 @@ fn a_sync_is_answered_between_the_writes_around_it() {
 }
 
 #[test]
+fn a_sync_between_writes_that_commit_at_once_is_answered_between_them() {
+    let mut e = ensemble();
+    e.set_disk(3, false);
+    e.do_on(1, |s| {
+        s.send(1, &[create("/a"), sync(), create("/b"), sync()])
+    });
+    e.expect(&[]);
+    // What the leader's disk reports at once commits at once.
+    e.set_disk(3, true);
+    e.expect(&[
+        "1/1: 1 @1/5 /a",
+        "1/1: 2 @1/5 ok",
+        "1/1: 3 @1/6 /b",
+        "1/1: 4 @1/6 ok",
+    ]);
+}
+
+#[test]
 fn on_the_leader_a_sync_is_a_read() {
     let mut e = ensemble();
     e.make_deaf(1);

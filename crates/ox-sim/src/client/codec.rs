@@ -211,7 +211,9 @@ pub(crate) fn answer(op: &Op, input: &mut Decoder<'_>) -> Result<Answer, ox_jute
             let made = Create2Response::decode(input)?;
             Answer::Created(made.path.into(), stat(&made.stat))
         }
-        Op::Set { .. } | Op::Exists { .. } => Answer::Stat(stat(&StatResponse::decode(input)?.stat)),
+        Op::Set { .. } | Op::Exists { .. } => {
+            Answer::Stat(stat(&StatResponse::decode(input)?.stat))
+        }
         Op::Get { .. } => {
             let got = GetDataResponse::decode(input)?;
             let data = got.data.map(|data| Arc::from(&data[..]));

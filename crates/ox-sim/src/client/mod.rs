@@ -107,17 +107,9 @@ impl Client {
         }
     }
 
-    pub(crate) fn machine(&self) -> usize {
-        self.machine
-    }
-
     /// Nothing that it has asked for is open.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.sent.is_empty() && self.waiting.is_empty()
-    }
-
-    pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected(..))
     }
 
     fn later(&mut self, env: &mut Env, micros: i64) {
@@ -158,7 +150,13 @@ impl Client {
         env.dial(dialer, self.machine, self.server, Port::Client, deadline);
     }
 
-    pub(crate) fn dialed(&mut self, env: &mut Env, history: &mut History, turn: u64, result: DialResult) {
+    pub(crate) fn dialed(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        turn: u64,
+        result: DialResult,
+    ) {
         if turn != self.turn || self.state != State::Dialing {
             if let DialResult::Connected(conn) = result {
                 env.close(conn, 0);
@@ -202,7 +200,13 @@ impl Client {
         self.later(env, pause);
     }
 
-    pub(crate) fn arrived(&mut self, env: &mut Env, history: &mut History, conn: ConnId, piece: Piece) {
+    pub(crate) fn arrived(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        conn: ConnId,
+        piece: Piece,
+    ) {
         let is_ours = match self.state {
             State::Asking(its) | State::Connected(its, _) => its == conn,
             State::Idle | State::Dialing => false,
@@ -257,7 +261,13 @@ impl Client {
         }
     }
 
-    fn connected(&mut self, env: &mut Env, history: &mut History, conn: ConnId, response: &ConnectResponse) {
+    fn connected(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        conn: ConnId,
+        response: &ConnectResponse,
+    ) {
         if response.timeout_ms <= 0 {
             env.story
                 .tell(env.now, || format!("client {} has expired", self.index));
@@ -269,8 +279,7 @@ impl Client {
         self.password = Bytes::copy_from_slice(&response.password);
         self.granted_ms = i64::from(response.timeout_ms);
         let server = u64::try_from(self.server).expect("few servers");
-        let connection =
-            history.connected(self.session.0, server, self.granted_ms * 1000, env.now);
+        let connection = history.connected(self.session.0, server, self.granted_ms * 1000, env.now);
         env.story.tell(env.now, || {
             let (index, session) = (self.index, self.session);
             format!("client {index} has {session} at {}", self.server)
@@ -287,7 +296,13 @@ impl Client {
         self.watches = Watches::default();
     }
 
-    fn set_watches(&mut self, env: &mut Env, history: &mut History, conn: ConnId, connection: ConnectionId) {
+    fn set_watches(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        conn: ConnId,
+        connection: ConnectionId,
+    ) {
         let list = |paths: &BTreeSet<String>| paths.iter().cloned().collect::<Vec<_>>();
         let record = SetWatches2 {
             relative_zxid: self.last_zxid.0,
@@ -314,7 +329,12 @@ impl Client {
         if is_empty {
             return;
         }
-        let id = history.invoke(connection, -8, Request::SetWatches(Box::new(watches)), env.now);
+        let id = history.invoke(
+            connection,
+            -8,
+            Request::SetWatches(Box::new(watches)),
+            env.now,
+        );
         env.send(
             conn,
             0,
@@ -327,7 +347,14 @@ impl Client {
         self.sent.push_back(Sent { xid: -8, op, id });
     }
 
-    fn reply(&mut self, env: &mut Env, history: &mut History, conn: ConnId, connection: ConnectionId, frame: &[u8]) -> Result<(), String> {
+    fn reply(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        conn: ConnId,
+        connection: ConnectionId,
+        frame: &[u8],
+    ) -> Result<(), String> {
         let mut input = Decoder::new(frame);
         let text = |error: ox_jute::DecodeError| error.to_string();
         let header = ReplyHeader::decode(&mut input).map_err(text)?;
@@ -373,17 +400,60 @@ impl Client {
         let path = |path: &String| path.clone();
         let watches = &mut self.watches;
         let _ = match (op, error) {
-            (Op::Get { path: at, watch: true }, 0) => watches.data.insert(path(at)),
-            (Op::Exists { path: at, watch: true }, 0) => watches.data.insert(path(at)),
-            (Op::Exists { path: at, watch: true }, -101) => watches.exist.insert(path(at)),
-            (Op::Children { path: at, watch: true }, 0) => watches.child.insert(path(at)),
-            (Op::AddWatch { path: at, recursive: true }, 0) => watches.recursive.insert(path(at)),
-            (Op::AddWatch { path: at, recursive: false }, 0) => watches.persistent.insert(path(at)),
+            (
+                Op::Get {
+                    path: at,
+                    watch: true,
+                },
+                0,
+            ) => watches.data.insert(path(at)),
+            (
+                Op::Exists {
+                    path: at,
+                    watch: true,
+                },
+                0,
+            ) => watches.data.insert(path(at)),
+            (
+                Op::Exists {
+                    path: at,
+                    watch: true,
+                },
+                -101,
+            ) => watches.exist.insert(path(at)),
+            (
+                Op::Children {
+                    path: at,
+                    watch: true,
+                },
+                0,
+            ) => watches.child.insert(path(at)),
+            (
+                Op::AddWatch {
+                    path: at,
+                    recursive: true,
+                },
+                0,
+            ) => watches.recursive.insert(path(at)),
+            (
+                Op::AddWatch {
+                    path: at,
+                    recursive: false,
+                },
+                0,
+            ) => watches.persistent.insert(path(at)),
             _ => false,
         };
     }
 
-    fn event(&mut self, env: &mut Env, history: &mut History, connection: ConnectionId, zxid: Zxid, event: WatcherEvent) {
+    fn event(
+        &mut self,
+        env: &mut Env,
+        history: &mut History,
+        connection: ConnectionId,
+        zxid: Zxid,
+        event: WatcherEvent,
+    ) {
         let (watches, path) = (&mut self.watches, &event.path);
         let kind = match EventType::from_code(event.r#type) {
             Some(EventType::NodeCreated) => {

@@ -90,7 +90,11 @@ impl SimDisk {
     /// How often each kind of fault has struck.
     pub(crate) fn struck(&self) -> Vec<(&'static str, u64)> {
         let image = self.image.lock();
-        image.struck.iter().map(|(what, count)| (*what, *count)).collect()
+        image
+            .struck
+            .iter()
+            .map(|(what, count)| (*what, *count))
+            .collect()
     }
 
     fn file(&self, inode: u64) -> SimFile {

@@ -22,9 +22,18 @@ pub(super) struct Inode {
 /// A change of names that no sync of the folder has made durable.
 #[derive(Clone, Debug)]
 pub(super) enum NameOp {
-    Link { path: PathBuf, inode: u64 },
-    Move { from: PathBuf, to: PathBuf, inode: u64 },
-    Unlink { path: PathBuf },
+    Link {
+        path: PathBuf,
+        inode: u64,
+    },
+    Move {
+        from: PathBuf,
+        to: PathBuf,
+        inode: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
 }
 
 /// Something a disk does wrong, once.
@@ -66,7 +75,10 @@ pub(super) struct Image {
 impl Image {
     pub(super) fn set(&mut self, fault: DiskFault) {
         match fault {
-            DiskFault::SyncError => self.fails_next_sync = true,
+            DiskFault::SyncError => {
+                // A power cut behind it would lose what is taken for synced.
+                (self.fails_next_sync, self.cut_at) = (true, None);
+            }
             DiskFault::Full => self.is_full = true,
             DiskFault::CutAt(count) => self.cut_at = Some(self.changes + u64::from(count)),
             DiskFault::WriteBack => {}

@@ -89,7 +89,14 @@ impl Doors {
     }
 
     /// Bytes have come.
-    pub(crate) fn arrived(&mut self, env: &mut Env, conn: ConnId, bytes: &[u8], database: &mut Database, inputs: &mut Vec<Input>) {
+    pub(crate) fn arrived(
+        &mut self,
+        env: &mut Env,
+        conn: ConnId,
+        bytes: &[u8],
+        database: &mut Database,
+        inputs: &mut Vec<Input>,
+    ) {
         let Some(&client) = self.by_conn.get(&conn) else {
             return;
         };
@@ -101,7 +108,13 @@ impl Doors {
     }
 
     /// Does what a connection can do by now.
-    fn go_on(&mut self, env: &mut Env, client: ClientId, database: &mut Database, inputs: &mut Vec<Input>) {
+    fn go_on(
+        &mut self,
+        env: &mut Env,
+        client: ClientId,
+        database: &mut Database,
+        inputs: &mut Vec<Input>,
+    ) {
         let Some(door) = self.door(client) else {
             return;
         };
@@ -207,7 +220,12 @@ impl Doors {
     }
 
     /// The core's turn is over: whoever has something new goes on.
-    pub(crate) fn after_turn(&mut self, env: &mut Env, database: &mut Database, inputs: &mut Vec<Input>) {
+    pub(crate) fn after_turn(
+        &mut self,
+        env: &mut Env,
+        database: &mut Database,
+        inputs: &mut Vec<Input>,
+    ) {
         for client in std::mem::take(&mut self.woken) {
             self.go_on(env, client, database, inputs);
         }

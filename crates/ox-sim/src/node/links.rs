@@ -83,7 +83,14 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn new(place: Place, life: u64, clock: Clock, settings: StoreSettings, dirs: DataDirs, init_ms: i64) -> Self {
+    pub(crate) fn new(
+        place: Place,
+        life: u64,
+        clock: Clock,
+        settings: StoreSettings,
+        dirs: DataDirs,
+        init_ms: i64,
+    ) -> Self {
         Self {
             place,
             life,
@@ -144,12 +151,24 @@ impl Links {
             dialing.attempts += 1;
             let dialer = Dialer::Link { place, life, link };
             let deadline = dialing.begun + self.clock.span(self.init_ms);
-            env.dial(dialer, place, place_of(dialing.server), dialing.port, deadline);
+            env.dial(
+                dialer,
+                place,
+                place_of(dialing.server),
+                dialing.port,
+                deadline,
+            );
         }
     }
 
     /// An attempt is over.
-    pub(crate) fn dialed(&mut self, env: &mut Env, link: LinkId, result: DialResult, inputs: &mut Vec<Input>) {
+    pub(crate) fn dialed(
+        &mut self,
+        env: &mut Env,
+        link: LinkId,
+        result: DialResult,
+        inputs: &mut Vec<Input>,
+    ) {
         let (place, life) = (self.place, self.life);
         let Some(it) = self.links.get_mut(&link) else {
             if let DialResult::Connected(conn) = result {
@@ -252,7 +271,13 @@ impl Links {
     }
 
     /// Bytes have come.
-    pub(crate) fn arrived(&mut self, env: &mut Env, conn: ConnId, bytes: &[u8], inputs: &mut Vec<Input>) {
+    pub(crate) fn arrived(
+        &mut self,
+        env: &mut Env,
+        conn: ConnId,
+        bytes: &[u8],
+        inputs: &mut Vec<Input>,
+    ) {
         if let Some((port, read)) = self.lobby.get_mut(&conn) {
             read.extend_from_slice(bytes);
             let port = *port;
@@ -271,7 +296,8 @@ impl Links {
     fn introduced(&mut self, env: &mut Env, conn: ConnId, port: Port, inputs: &mut Vec<Input>) {
         let read = &self.lobby[&conn].1;
         let first = &read[..read.len().min(MAX_INTRODUCTION)];
-        let packet = QuorumPacket::parse(first, MAX_INTRODUCTION).map(|it| it.map(|(it, _)| it.r#type));
+        let packet =
+            QuorumPacket::parse(first, MAX_INTRODUCTION).map(|it| it.map(|(it, _)| it.r#type));
         match packet {
             Ok(Some(PacketType::FollowerInfo | PacketType::ObserverInfo)) => {}
             Ok(None) if read.len() < MAX_INTRODUCTION => return,
@@ -387,7 +413,13 @@ impl Links {
     }
 
     /// The next piece of a state or of the log is read and sent.
-    pub(crate) fn pull(&mut self, env: &mut Env, link: LinkId, database: &Database, inputs: &mut Vec<Input>) {
+    pub(crate) fn pull(
+        &mut self,
+        env: &mut Env,
+        link: LinkId,
+        database: &Database,
+        inputs: &mut Vec<Input>,
+    ) {
         let (place, life) = (self.place, self.life);
         let Some(it) = self.links.get_mut(&link) else {
             return;
@@ -426,5 +458,4 @@ impl Links {
         let it = self.links.get(&link)?;
         it.conn.map(|(_, side)| side == 0)
     }
-
 }

@@ -18,7 +18,7 @@ pub(crate) use votes::server_of;
 
 use crate::disk::SimDisk;
 use crate::env::Env;
-use crate::net::{Owner, Piece};
+use crate::net::{ConnId, DialResult, Dialer, Owner, Piece, Port};
 use crate::queue::{Event, Place};
 
 pub(crate) const TREE: TreeOptions = TreeOptions {
@@ -63,7 +63,7 @@ impl Node {
     /// What a new ensemble's machine begins with.
     pub(crate) fn prepare(&self, autocreate: bool) {
         if !autocreate {
-            self.disk.place(&Path::new(start::DATA).join("initialize"));
+            self.disk.place(&Path::new(DATA).join("initialize"));
         }
     }
 
@@ -117,9 +117,13 @@ impl Node {
             return;
         };
         match event {
-            Event::Timer { life: its, turn, .. } if its == life => process.timer(env, turn),
+            Event::Timer {
+                life: its, turn, ..
+            } if its == life => process.timer(env, turn),
             Event::Disk { life: its, .. } if its == life => process.disk(env),
-            Event::Idle { life: its, batches, .. } if its == life => process.idle(batches),
+            Event::Idle {
+                life: its, batches, ..
+            } if its == life => process.idle(batches),
             Event::Snapshot { life: its, .. } if its == life => process.snapshot(env),
             Event::Purge { life: its, .. } if its == life => {
                 process.purge();
@@ -127,13 +131,26 @@ impl Node {
                 let place = self.place;
                 env.queue.push(at, Event::Purge { place, life });
             }
-            Event::Redial { life: its, link, .. } if its == life => process.redial(env, link),
-            Event::Pull { life: its, link, .. } if its == life => process.pull(env, link),
-            Event::Silence { life: its, link, .. } if its == life => process.silence(env, link),
-            Event::Sessionless { life: its, conn, .. } if its == life => {
+            Event::Redial {
+                life: its, link, ..
+            } if its == life => process.redial(env, link),
+            Event::Pull {
+                life: its, link, ..
+            } if its == life => process.pull(env, link),
+            Event::Silence {
+                life: its, link, ..
+            } if its == life => process.silence(env, link),
+            Event::Sessionless {
+                life: its, conn, ..
+            } if its == life => {
                 process.sessionless(env, conn);
             }
-            Event::Found { life: its, link, found, .. } if its == life => {
+            Event::Found {
+                life: its,
+                link,
+                found,
+                ..
+            } if its == life => {
                 process.found(env, link, found);
             }
             _ => {}
@@ -142,20 +159,20 @@ impl Node {
     }
 
     /// Something arrives.
-    pub(crate) fn arrived(&mut self, env: &mut Env, conn: crate::net::ConnId, piece: Piece) {
+    pub(crate) fn arrived(&mut self, env: &mut Env, conn: ConnId, piece: Piece) {
         if let Some(process) = &mut self.process {
             process.arrived(env, conn, piece);
         }
         self.after(env);
     }
 
-    pub(crate) fn accepted(&mut self, env: &mut Env, conn: crate::net::ConnId, port: crate::net::Port, machine: usize) {
+    pub(crate) fn accepted(&mut self, env: &mut Env, conn: ConnId, port: Port, machine: usize) {
         if let Some(process) = &mut self.process {
             process.accepted(env, conn, port, machine);
         }
     }
 
-    pub(crate) fn dialed(&mut self, env: &mut Env, dialer: crate::net::Dialer, result: crate::net::DialResult) {
+    pub(crate) fn dialed(&mut self, env: &mut Env, dialer: Dialer, result: DialResult) {
         if let Some(process) = &mut self.process {
             process.dialed(env, dialer, result);
         }

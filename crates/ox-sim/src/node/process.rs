@@ -93,10 +93,6 @@ impl Process {
         &self.database
     }
 
-    pub(crate) fn dirs(&self) -> &DataDirs {
-        &self.dirs
-    }
-
     pub(crate) fn death(&self) -> Option<&str> {
         self.death.as_deref()
     }
@@ -114,8 +110,7 @@ impl Process {
             }
             let mut answers = Vec::new();
             self.perform(env, &mut answers);
-            self.doors
-                .after_turn(env, &mut self.database, &mut inputs);
+            self.doors.after_turn(env, &mut self.database, &mut inputs);
             inputs.extend(answers.into_iter().map(Input::Peer));
             env.invariants
                 .applied(self.place, &self.core, &self.database, self.mode);
@@ -157,8 +152,7 @@ impl Process {
                 Output::Mode { mode, epoch } => {
                     env.story
                         .tell(env.now, || format!("{place} is {mode:?} in {epoch}"));
-                    self.links.serves_observers =
-                        env.setup.masters && mode == Some(Mode::Follower);
+                    self.links.serves_observers = env.setup.masters && mode == Some(Mode::Follower);
                     (self.mode, self.epoch) = (mode, epoch);
                     env.invariants.mode(place, mode, epoch);
                 }
@@ -251,7 +245,11 @@ impl Process {
         }
     }
 
-    fn write(&mut self, env: &mut Env, records: &[(ox_proto::Zxid, Vec<u8>)]) -> Result<Input, String> {
+    fn write(
+        &mut self,
+        env: &mut Env,
+        records: &[(ox_proto::Zxid, Vec<u8>)],
+    ) -> Result<Input, String> {
         for (zxid, payload) in records {
             self.store.append(*zxid, payload).map_err(chain)?;
         }
@@ -277,7 +275,10 @@ impl Process {
         if Store::changes_history(request) {
             self.snapshot = None;
         }
-        let done = self.store.perform(request, &&self.database).map_err(chain)?;
+        let done = self
+            .store
+            .perform(request, &&self.database)
+            .map_err(chain)?;
         let did = match &done {
             Done::Done(did) | Done::Reloaded(did, _) => *did,
         };

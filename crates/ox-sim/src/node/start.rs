@@ -89,7 +89,10 @@ impl Node {
         } = started;
         let epochs = epochs.expect("it is a member");
         env.story.tell(env.now, || {
-            format!("{place} starts at {} with {epochs:?}", state.tree.last_zxid())
+            format!(
+                "{place} starts at {} with {epochs:?}",
+                state.tree.last_zxid()
+            )
         });
         let last = state.tree.last_zxid();
         let has_vote = epochs.current.is_some();
@@ -105,8 +108,12 @@ impl Node {
             image.finish().map_err(|error| io(chain(error)))?;
         }
         let accepted = epochs.accepted.unwrap_or(0);
-        env.invariants
-            .started(place, last, (accepted, epochs.current), has_vote && !self.is_damaged);
+        env.invariants.started(
+            place,
+            last,
+            (accepted, epochs.current),
+            has_vote && !self.is_damaged,
+        );
         let clock = Clock {
             started: env.now,
             drift: self.drift,

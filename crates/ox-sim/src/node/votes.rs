@@ -61,7 +61,13 @@ impl Votes {
     }
 
     /// Sends a vote; one to this server itself comes back at once.
-    pub(crate) fn send(&mut self, env: &mut Env, to: ServerId, notification: &Notification, inputs: &mut Vec<Input>) {
+    pub(crate) fn send(
+        &mut self,
+        env: &mut Env,
+        to: ServerId,
+        notification: &Notification,
+        inputs: &mut Vec<Input>,
+    ) {
         if to == self.own {
             inputs.push(Input::Notification {
                 from: to,
@@ -95,12 +101,24 @@ impl Votes {
                 server,
             };
             let deadline = env.now + CONNECT_TIMEOUT;
-            env.dial(dialer, self.place, place_of(server), Port::Election, deadline);
+            env.dial(
+                dialer,
+                self.place,
+                place_of(server),
+                Port::Election,
+                deadline,
+            );
         }
     }
 
     /// An attempt is over.
-    pub(crate) fn dialed(&mut self, env: &mut Env, server: ServerId, result: DialResult, inputs: &mut Vec<Input>) {
+    pub(crate) fn dialed(
+        &mut self,
+        env: &mut Env,
+        server: ServerId,
+        result: DialResult,
+        inputs: &mut Vec<Input>,
+    ) {
         match result {
             DialResult::Connected(conn) => {
                 let message = InitialMessage {
@@ -178,7 +196,13 @@ impl Votes {
     }
 
     /// Bytes have come.
-    pub(crate) fn arrived(&mut self, env: &mut Env, conn: ConnId, bytes: &[u8], inputs: &mut Vec<Input>) {
+    pub(crate) fn arrived(
+        &mut self,
+        env: &mut Env,
+        conn: ConnId,
+        bytes: &[u8],
+        inputs: &mut Vec<Input>,
+    ) {
         match self.conns.get_mut(&conn) {
             None => {}
             Some(VoteConn::Arriving(buffer)) => {
@@ -249,7 +273,13 @@ impl Votes {
     }
 
     /// A connection is over, by the peer or because it says what cannot be.
-    pub(crate) fn ended(&mut self, env: &mut Env, conn: ConnId, by_peer: bool, inputs: &mut Vec<Input>) {
+    pub(crate) fn ended(
+        &mut self,
+        env: &mut Env,
+        conn: ConnId,
+        by_peer: bool,
+        inputs: &mut Vec<Input>,
+    ) {
         let side = match self.conns.remove(&conn) {
             Some(VoteConn::Kept(kept)) => {
                 let server = kept.registered.server;

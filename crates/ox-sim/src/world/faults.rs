@@ -192,7 +192,13 @@ impl World {
         self.env.invariants.damaged(place);
     }
 
-    fn isolate(&mut self, fault: usize, place: usize, (inwards, outwards): (bool, bool), ports: u8) {
+    fn isolate(
+        &mut self,
+        fault: usize,
+        place: usize,
+        (inwards, outwards): (bool, bool),
+        ports: u8,
+    ) {
         for other in 0..self.nodes.len() + self.clients.len() {
             if other == place {
                 continue;
@@ -255,10 +261,12 @@ impl World {
             let node = &self.nodes[**place];
             **place < voters && node.refuses.is_none() && !node.is_damaged
         };
-        if self.plan.healing.core.iter().filter(is_able).count() <= voters / 2 {
+        let (is_down, inwards, outwards) = self.plan.healing.others;
+        let are_all_well = !is_down && !inwards && !outwards;
+        let able = self.plan.healing.core.iter().filter(is_able).count();
+        if are_all_well || able <= voters / 2 {
             self.plan.healing.core = (0..self.nodes.len()).collect();
         }
-        let (is_down, inwards, outwards) = self.plan.healing.others;
         for place in 0..self.nodes.len() {
             let is_core = self.plan.healing.core.contains(&place);
             let node = &mut self.nodes[place];

@@ -147,8 +147,11 @@ impl World {
         }
         *struck.entry("pieces held back".to_owned()).or_default() += self.env.net.held;
         *struck.entry("connections reset".to_owned()).or_default() += self.env.net.resets;
-        *struck.entry("sessions expired".to_owned()).or_default() +=
-            self.clients.iter().map(|client| client.expired).sum::<u64>();
+        *struck.entry("sessions expired".to_owned()).or_default() += self
+            .clients
+            .iter()
+            .map(|client| client.expired)
+            .sum::<u64>();
         Outcome {
             failure,
             hash: self.env.story.hash(),
@@ -179,7 +182,10 @@ impl World {
                 self.ask_probes();
             }
             if self.env.now > end + bound {
-                return Err(format!("E4: not well again after {bound} us; {}", self.state()));
+                return Err(format!(
+                    "E4: not well again after {bound} us; {}",
+                    self.state()
+                ));
             }
             self.step()?;
         }
@@ -242,12 +248,10 @@ impl World {
     /// Whose process takes in what arrives.
     fn receiver(&self, event: &Event) -> Option<usize> {
         match event {
-            Event::Deliver { conn, side } => {
-                match self.env.net.conn(*conn)?.sides[*side].owner {
-                    Owner::Server { place, .. } => Some(place),
-                    Owner::Client { .. } => None,
-                }
-            }
+            Event::Deliver { conn, side } => match self.env.net.conn(*conn)?.sides[*side].owner {
+                Owner::Server { place, .. } => Some(place),
+                Owner::Client { .. } => None,
+            },
             _ => None,
         }
     }
@@ -295,9 +299,8 @@ impl World {
         let (from, to, port) = (dial.from, dial.to, dial.port);
         let (pause, deadline, dialer) = (dial.pause, dial.deadline, dial.dialer);
         let node = &self.nodes[to];
-        let is_lost = env.net.is_cut(from, to, port)
-            || env.net.is_cut(to, from, port)
-            || !node.is_powered;
+        let is_lost =
+            env.net.is_cut(from, to, port) || env.net.is_cut(to, from, port) || !node.is_powered;
         if is_lost {
             let next = env.now + pause;
             if deadline <= next {
@@ -438,7 +441,8 @@ impl World {
             };
             let tree = &process.database().tree;
             let now = (tree.last_zxid(), tree.digest());
-            if !process.is_at_rest() || *last.get_or_insert(now) != now {
+            let has_more = self.env.invariants.has_behind(place, now.0);
+            if has_more || !process.is_at_rest() || *last.get_or_insert(now) != now {
                 return false;
             }
         }
