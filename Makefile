@@ -75,6 +75,11 @@ fuzz: ## damages what readers of bytes read: FUZZ_SECONDS=60 for each of them, F
 	RUSTFLAGS="$(COUNTERS)" cargo build --locked --profile fuzz -p ox-fuzz --target $(HOST)
 	$(TARGET)/$(HOST)/fuzz/ox-fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
+.PHONY: mutants
+mutants: ## plants bugs, one at a time; the simulation must find each (ONLY=M01 for one)
+	RUSTFLAGS="--cfg mutants" cargo build --locked --profile sim --target-dir $(TARGET)/mutants -p ox-sim
+	$(TARGET)/mutants/sim/ox-sim mutants $(ONLY:%=--only %)
+
 # How many seeds `make sim` runs, and from which one on.
 SEEDS := 1000
 FIRST := 1

@@ -59,6 +59,7 @@ pub fn check_all(history: &History, options: &Options) -> Report {
         p::p17_replica_agreement::check,
         p::p19_acl::check,
         p::p20_linearizable::check,
+        p::p21_quotas::check,
     ];
     for check in checks {
         check(&case, &mut report);

@@ -76,6 +76,7 @@ pub enum Property {
     ReplicaAgreement,
     Acl,
     Linearizable,
+    Quotas,
 }
 
 impl Property {
@@ -101,6 +102,7 @@ impl Property {
             Self::ReplicaAgreement => 17,
             Self::Acl => 19,
             Self::Linearizable => 20,
+            Self::Quotas => 21,
         }
     }
 }

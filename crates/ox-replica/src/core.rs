@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{Acl, ConnectRequest, ErrorCode, Id, SessionId, Txn, TxnRecord, Zxid};
 use ox_session::{AclOf, ClientId, Trigger};
 use ox_tree::{ChangeKind, Outcome};
@@ -521,7 +522,7 @@ impl Core {
         session: SessionId,
         request: ClientRequest,
     ) {
-        if self.client(client).lane.is_empty() {
+        if self.client(client).lane.is_empty() || is_on(Mutant::R02) {
             self.answer(database, client, session, &request);
         } else {
             self.client(client).lane.push_read(request);
@@ -532,7 +533,9 @@ impl Core {
     fn commit(&mut self, now: Now, database: &mut Database, zxid: Zxid) {
         let Pending { record, origin } = self.pending.pop_front().expect("it is in the log");
         assert_eq!(record.header.zxid, zxid, "commit order");
+        let events_begin = self.effects.len();
         let outcome = self.apply(database, &record);
+        let events = events_begin..self.effects.len();
         self.keep_sessions(database, &record);
         let session = record.header.client_id;
         let origin = match &mut self.stage {
@@ -574,6 +577,9 @@ impl Core {
             && let Some(client) = self.attached.remove(&session)
         {
             self.end(client);
+        }
+        if is_on(Mutant::M21) {
+            self.effects.delay(events);
         }
         self.after_commit(now, zxid);
     }

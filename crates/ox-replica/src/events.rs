@@ -256,6 +256,17 @@ impl Effects {
         });
     }
 
+    /// How many effects wait.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Breaks the invariant: these effects leave behind all others.
+    pub(crate) fn delay(&mut self, effects: Range<usize>) {
+        let delayed: Vec<_> = self.steps.drain(effects).collect();
+        self.steps.extend(delayed);
+    }
+
     pub(crate) fn close(&mut self, client: ClientId) {
         self.steps.push_back(Step::Close { client });
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use ox_jute::{Decoder, Jute};
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     CheckVersionRequest, CreateSessionTxn, ErrorCode, ErrorTxn, Id, OpCode, PacketType,
     QuorumPacket, Request, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
@@ -44,7 +45,8 @@ impl Leading {
     /// Begins on `database`. Every session starts with its full timeout.
     pub(crate) fn new(settings: &Settings, database: &Database, hash_seed: u64, now: Now) -> Self {
         let mut tracker = SessionTracker::new(settings.tick_ms);
-        for (&session, &timeout_ms) in &database.sessions {
+        let sessions = database.sessions.iter();
+        for (&session, &timeout_ms) in sessions.filter(|_| !is_on(Mutant::S06)) {
             tracker.open(session, timeout_ms, now.monotonic_ms);
         }
         Self {
@@ -71,6 +73,9 @@ impl Leading {
 
     /// A session of one of our own clients was heard from. False if it is over or closing.
     pub(crate) fn hear(&mut self, session: SessionId, now: Now) -> bool {
+        if is_on(Mutant::S07) {
+            return self.tracker.is_open(session);
+        }
         let local = self.local.as_mut();
         local.is_some_and(|local| local.touch(session, None, now))
             || self.tracker.touch(session, None, now.monotonic_ms)
@@ -80,7 +85,8 @@ impl Leading {
     pub(crate) fn take_up(&mut self, session: SessionId, timeout_ms: i32, now: Now) -> bool {
         let is_open = self
             .tracker
-            .touch(session, Some(timeout_ms), now.monotonic_ms);
+            .touch(session, Some(timeout_ms), now.monotonic_ms)
+            || is_on(Mutant::S03);
         if is_open {
             self.owners.remove(&session);
         }
@@ -110,10 +116,10 @@ impl Leading {
 
     /// The same for what only a session can have that all servers know.
     fn check_global(&self, session: SessionId, by: Option<LinkId>) -> Result<(), ErrorCode> {
-        if !self.tracker.is_open(session) {
+        if !self.tracker.is_open(session) && !is_on(Mutant::S04) {
             return Err(ErrorCode::SessionExpired);
         }
-        match self.owners.get(&session).copied() == by {
+        match self.owners.get(&session).copied() == by || is_on(Mutant::S05) {
             true => Ok(()),
             false => Err(ErrorCode::SessionMoved),
         }
@@ -275,6 +281,11 @@ impl Core {
         let prep = &mut self.leading().prep;
         prep.begin();
         let txn = make(prep, cx).unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() }));
+        let err = ErrorCode::MarshallingError.code();
+        let zxid = match is_on(Mutant::M29) && matches!(&txn, Txn::Error(txn) if txn.err == err) {
+            true => self.peer.last_proposed(),
+            false => zxid,
+        };
         let header = TxnHeader {
             client_id: session,
             cxid,
@@ -481,7 +492,8 @@ impl Core {
         let session = SessionId(session);
         let is_open = leading
             .tracker
-            .touch(session, Some(timeout_ms), now.monotonic_ms);
+            .touch(session, Some(timeout_ms), now.monotonic_ms)
+            || is_on(Mutant::S03);
         if is_open {
             leading.owners.insert(session, link);
         }
@@ -499,6 +511,7 @@ impl Core {
             let session = SessionId(session);
             match &mut self.stage {
                 Stage::Idle | Stage::ReadOnly(_) => {}
+                Stage::Leading(_) if is_on(Mutant::S02) => {}
                 Stage::Leading(leading) => {
                     let tracker = &mut leading.tracker;
                     tracker.touch(session, Some(timeout_ms), now.monotonic_ms);

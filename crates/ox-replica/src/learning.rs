@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ox_jute::{Decoder, Jute};
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     ErrorCode, Id, OpCode, PacketType, QuorumPacket, Request, SessionId, Txn, TxnRecord, Zxid,
 };
@@ -171,6 +172,9 @@ impl Core {
             // A Java leader would be stopped by it for good (quorum.md 6.5).
             Work::Undecodable(error) => {
                 self.answer_in_turn(database, client, session, request.refused(error));
+            }
+            Work::Request(Request::Sync(_)) if is_on(Mutant::R03) => {
+                self.answer_in_turn(database, client, session, request);
             }
             Work::Request(Request::Sync(_)) => {
                 self.client(client).lane.push_write();

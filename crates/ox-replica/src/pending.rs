@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::{Entry, EntryRef};
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{Acl, SessionId, StatPersisted, Zxid};
 use ox_tree::DataTree;
 use ox_tree::digest::DigestPrefix;
@@ -247,7 +248,8 @@ impl PendingView {
 
     /// The ephemerals that `session` will own, in order.
     pub(crate) fn ephemerals(&self, tree: &DataTree, session: SessionId) -> Vec<String> {
-        let born = self.born.get(&session).into_iter().flatten();
+        let born = self.born.get(&session).filter(|_| !is_on(Mutant::M22));
+        let born = born.into_iter().flatten();
         let mut paths: Vec<_> = tree
             .ephemerals(session)
             .chain(born.map(|path| path.to_string()))

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
     CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, ErrorCode, ErrorTxn, Id,
@@ -108,6 +109,7 @@ impl Prep {
         let acl = self.resolve_acl(cx, create.acl.as_deref())?;
         let mut parent = self.permitted(cx, path::parent(&create.path), Acl::CREATE)?;
         let path = match mode.is_sequential() {
+            true if is_on(Mutant::T04) => format!("{}{:010}", create.path, parent.children),
             true => format!("{}{:010}", create.path, parent.stat.cversion),
             false => create.path,
         };
@@ -245,7 +247,7 @@ impl Prep {
         let mut node = self.permitted(cx, &path, Acl::WRITE)?;
         let length = data.as_ref().map_or(0, Bytes::len);
         self.check_quota(cx, &path, length, node.length, 0)?;
-        let version = check_version(version, node.stat.version)?;
+        let version = check_version(version, node.stat.version)? - i32::from(is_on(Mutant::T06));
         node.stat.version = version;
         node.stat.mzxid = cx.zxid.0;
         node.stat.mtime = cx.time;
@@ -291,19 +293,23 @@ impl Prep {
     /// Several operations, all or none. A failed multi stays a multi, with an error in the place
     /// of the operation that failed and of all behind it.
     pub(crate) fn multi(&mut self, cx: Context<'_>, ops: Vec<MultiOp>) -> Txn {
+        let enforces = self.enforce_quota;
+        self.enforce_quota &= !is_on(Mutant::Q01);
         let mut failed = false;
         let mut txns = Vec::with_capacity(ops.len());
         for op in ops {
             let outcome = match failed {
+                true if is_on(Mutant::T03) => Err(ErrorCode::Ok),
                 true => Err(ErrorCode::RuntimeInconsistency),
                 false => self.multi_op(cx, op),
             };
             failed |= outcome.is_err();
             txns.push(outcome.unwrap_or_else(|error| Txn::Error(ErrorTxn { err: error.code() })));
         }
-        if failed {
+        if failed && !is_on(Mutant::T02) {
             self.pending.roll_back();
         }
+        self.enforce_quota = enforces;
         Txn::Multi(MultiTxn { txns })
     }
 
@@ -429,7 +435,7 @@ fn check_deletable(path: &str) -> Result<(), ErrorCode> {
 
 /// The version after a change, if `expected` allows one; -1 allows any.
 fn check_version(expected: i32, current: i32) -> Result<i32, ErrorCode> {
-    match expected == -1 || expected == current {
+    match expected == -1 || expected == current || is_on(Mutant::T07) {
         true => Ok(current.wrapping_add(1)),
         false => Err(ErrorCode::BadVersion),
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use ox_jute::Jute;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     Acl, AddWatchMode, ErrorCode, ErrorResponse, EventType, Id, MultiHeader, MultiOp, PathRequest,
     ReadRequest, Request, SessionId, SetWatches2, WatcherType, WatchesRequest, Xid, Zxid,
@@ -50,7 +51,7 @@ impl Answer {
 impl Database {
     /// Appends the answer to a request that neither writes nor changes watches.
     pub fn answer(&self, reader: Reader<'_>, request: &ClientRequest, out: &mut Vec<u8>) {
-        let zxid = self.tree.last_zxid();
+        let zxid = shown(self.tree.last_zxid());
         let xid = request.xid;
         match &request.work {
             Work::Refused(refusal) => {
@@ -76,7 +77,7 @@ impl Database {
         request: &ClientRequest,
         out: &mut Vec<u8>,
     ) {
-        let zxid = self.tree.last_zxid();
+        let zxid = shown(self.tree.last_zxid());
         let xid = request.xid;
         match &request.work {
             Work::Request(Request::SetWatches(sets)) => {
@@ -196,7 +197,7 @@ impl Database {
         let Some(node) = self.tree.node(&read.path) else {
             return Answer {
                 error: ErrorCode::NoNode,
-                watch: Some(WatchKind::Data),
+                watch: Some(WatchKind::Data).filter(|_| !is_on(Mutant::W02)),
             };
         };
         if !auth.permits(node.acl(), Acl::READ, ids) {
@@ -307,14 +308,19 @@ impl Database {
     /// What a reconnecting client has missed is told at once; the rest is watched again.
     fn set_watches(&mut self, client: ClientId, sets: &SetWatches2, out: &mut Vec<u8>) {
         let since = sets.relative_zxid;
-        let mut set = |path: &str, missed: Option<EventType>, kind| match missed {
-            Some(event) => reply::event(out, Zxid(-1), event, path),
-            None => self.watches.add(client, path, kind),
+        let mut set = |path: &str, missed: Option<EventType>, kind| {
+            if let Some(event) = missed {
+                reply::event(out, Zxid(-1), event, path);
+            }
+            if missed.is_none() || is_on(Mutant::W05) {
+                self.watches.add(client, path, kind);
+            }
         };
         let stat = |path: &str| self.tree.node(path).map(|node| node.stat_persisted());
         for path in &sets.data_watches {
             let missed = match stat(path) {
                 None => Some(EventType::NodeDeleted),
+                Some(_) if is_on(Mutant::W04) => None,
                 Some(stat) => (stat.mzxid > since).then_some(EventType::NodeDataChanged),
             };
             set(path, missed, WatchKind::Data);
@@ -337,6 +343,11 @@ impl Database {
             set(path, None, WatchKind::PersistentRecursive);
         }
     }
+}
+
+/// The zxid that an answer bears for a tree of this one.
+fn shown(last: Zxid) -> Zxid {
+    Zxid(last.0 - i64::from(is_on(Mutant::R01)) + i64::from(is_on(Mutant::R04)))
 }
 
 /// `None` is a type of watcher that does not exist.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ox_jute::Jute;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::SessionId;
 use ox_tree::DataTree;
 use ox_tree::image::ImageWriter;
@@ -53,7 +54,8 @@ impl StateImage {
         let sessions = database
             .sessions
             .iter()
-            .map(|(&id, &timeout_ms)| (id, timeout_ms));
+            .map(|(&id, &timeout_ms)| (id, timeout_ms))
+            .filter(|_| !is_on(Mutant::I05));
         let writer = ImageWriter::begin(&database.tree, sessions, out);
         let mut image = Self {
             generation: database.generation,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use ox_sim::{Outcome, Plan, draw, run, run_told, shrink};
+use ox_sim::{MutantArgs, Outcome, Plan, draw, run, run_mutants, run_told, shrink};
 
 #[derive(Parser)]
 #[command(about = "Whole ensembles in virtual time")]
@@ -47,6 +47,8 @@ enum Command {
         #[arg(long)]
         plan: bool,
     },
+    /// Switches planted bugs on, one after the other, and looks whether seeds fail.
+    Mutants(MutantArgs),
     /// Runs a plan from a file.
     Plan {
         /// Where it is.
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             }
             one(&drawn, trace)
         }
+        Command::Mutants(args) => run_mutants(&args),
         Command::Plan { file, trace } => {
             let read = std::fs::read_to_string(&file).map_err(|error| error.to_string());
             let plan = read.and_then(|text| {

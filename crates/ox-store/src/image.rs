@@ -4,6 +4,7 @@
 //! written while the database is read, and the other way round. Source:
 //! `ZooKeeperServer.takeSnapshot`; storage.md 7.3.
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 use ox_replica::Database;
 use ox_tree::image::ImageWriter;
@@ -44,16 +45,22 @@ impl SnapshotImage {
         let sessions = database
             .sessions
             .iter()
-            .map(|(id, timeout_ms)| (*id, *timeout_ms));
+            .map(|(id, timeout_ms)| (*id, *timeout_ms))
+            .filter(|_| !is_on(Mutant::I03));
+        let applied = database.tree.last_zxid();
+        let zxid = match is_on(Mutant::M18) {
+            true => Zxid(applied.0 + 1),
+            false => applied,
+        };
         Self {
             dirs: dirs.clone(),
             compression,
-            zxid: database.tree.last_zxid(),
+            zxid,
             generation: database.generation,
             image: ImageWriter::begin(&database.tree, sessions, &mut bytes),
             bytes,
             file: None,
-            last: database.tree.last_zxid(),
+            last: applied,
             digest: database.tree.digest(),
         }
     }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{Acl, ErrorCode, SessionId, Stat, StatPersisted, Txn, TxnHeader, Zxid, path};
 
 use crate::node::Node;
@@ -116,7 +117,7 @@ impl DataTree {
                     Outcome::error(code(error.err))
                 }
                 _ if past_error => Outcome::error(ErrorCode::RuntimeInconsistency),
-                _ if failed => Outcome::error(ErrorCode::Ok),
+                _ if failed && !is_on(Mutant::T01) => Outcome::error(ErrorCode::Ok),
                 _ => self.apply_one(header, txn, on_change).into(),
             })
             .collect();
@@ -199,6 +200,9 @@ impl DataTree {
             }
             Txn::CloseSession(txn) => {
                 let paths = txn.paths_to_delete.as_deref().unwrap_or_default();
+                if header.cxid == 0 && is_on(Mutant::S01) {
+                    return Ok(None);
+                }
                 self.close_session(header.client_id, header.zxid, paths, on_change);
                 Ok(None)
             }
@@ -276,7 +280,8 @@ impl DataTree {
         let parent = self.resolve(parent_path).ok_or(ErrorCode::NoNode)?;
         // Even if the znode has gone already: then the image held this deletion, but perhaps not
         // what it does to the parent.
-        if zxid.0 > self.pzxid(parent) {
+        let forgets = is_on(Mutant::T05) || is_on(Mutant::I01) && self.resolve(path).is_none();
+        if zxid.0 > self.pzxid(parent) && !forgets {
             self.set_child_change(parent, self.cversion(parent), zxid.0);
         }
         let id = self.resolve(path).ok_or(ErrorCode::NoNode)?;
@@ -336,7 +341,8 @@ impl DataTree {
             // Gone already, by a request between the making of the record and now.
             let _ = self.delete(zxid, path, on_change);
         }
-        for path in self.ephemerals(session) {
+        let listed = is_on(Mutant::M22) && !paths.is_empty();
+        for path in self.ephemerals(session).filter(|_| !listed) {
             let _ = self.delete(zxid, &path, on_change);
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::ErrorCode;
 use ox_proto::path;
 
@@ -204,7 +205,7 @@ impl DataTree {
         {
             self.governed.remove(governed);
         }
-        self.account(path, -to_i64(bytes), -1);
+        self.account(path, -to_i64(bytes), -i64::from(!is_on(Mutant::Q02)));
     }
 
     /// Finds the quotas of a tree that was just loaded. Limits that have children do not count.

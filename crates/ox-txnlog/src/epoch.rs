@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
 use crate::DataDirs;
@@ -181,6 +182,9 @@ impl EpochFiles {
     /// Says that data of `epoch` may become durable before [`EpochFiles::store`] makes it the
     /// current one.
     pub fn announce_current(&self, epoch: u32) -> Result<(), IoFailure> {
+        if is_on(Mutant::M30) {
+            return Ok(());
+        }
         self.prepare(EpochName::Current, epoch.into())?;
         self.disk.sync_dir(&self.dir).doing("sync", &self.dir)
     }
@@ -191,6 +195,9 @@ impl EpochFiles {
         self.disk
             .rename(&prepared, &self.dir.join(name.file()))
             .doing("rename", &prepared)?;
+        if name == EpochName::Accepted && is_on(Mutant::M06) {
+            return Ok(());
+        }
         self.disk.sync_dir(&self.dir).doing("sync", &self.dir)
     }
 

@@ -195,6 +195,36 @@ impl LogReader {
         Ok(nonzero.doing("read", &self.path)?.is_none())
     }
 
+    /// Writes the entries behind `from` once more, as they are. A sync that failed leaves in memory
+    /// what it has not written, and has the system take it for written: no later sync would write
+    /// it, and a power cut take it away (reliability.md 1). So whoever has read what is not known to
+    /// be synced makes it new before the next [`sync`](Self::sync).
+    pub(crate) fn write_again(&self, disk: &dyn Disk, from: u64) -> Result<(), IoFailure> {
+        let mut write = || -> io::Result<()> {
+            let (source, target) = (
+                &self.input.get_ref().file,
+                disk.open(&self.path, Open::Write)?,
+            );
+            let mut chunk = vec![0; 64 << 10];
+            let mut at = from;
+            while at < self.offset {
+                let left = usize::try_from(self.offset - at).unwrap_or(usize::MAX);
+                let wanted = left.min(chunk.len());
+                let count = source.read_at(&mut chunk[..wanted], at)?;
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                target.write_at([&chunk[..count], &[]], at)?;
+                at += count as u64;
+            }
+            Ok(())
+        };
+        match from < self.offset {
+            true => write().doing("write", &self.path),
+            false => Ok(()),
+        }
+    }
+
     /// Makes what was read durable: a process that was killed may have left it in memory only.
     pub(crate) fn sync(&self) -> Result<(), IoFailure> {
         self.input

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::bound::SyncedBound;
 use crate::disk::{Disk, Open};
 use crate::error::{Doing, IoFailure};
+use ox_mutant::{Mutant, is_on};
 
 /// One change.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ impl Step {
             Self::Delete(path) => {
                 tracing::info!(?path, "deleting");
                 disk.remove(path).doing("delete", path)?;
+                if is_on(Mutant::M11) {
+                    return Ok(());
+                }
                 sync_folder_of(disk, path)
             }
             Self::Rename { from, to } => {

@@ -20,6 +20,7 @@
 
 use std::path::PathBuf;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
 use crate::bound::SyncedBound;
@@ -107,8 +108,8 @@ fn plan(dirs: &DataDirs, to: Zxid, options: &ReplayOptions) -> Result<Plan, Trun
     let mut last = snapshot;
     let mut first_above = None;
     let survey = survey(dirs, snapshot, options, &mut |place, _, record| {
-        if record.header.zxid <= to {
-            last = record.header.zxid;
+        if record.header.zxid.0 <= to.0 + i64::from(is_on(Mutant::M10)) {
+            last = record.header.zxid.min(to);
         } else if first_above.is_none() {
             first_above = Some((place.path.to_path_buf(), place.offset));
         }
@@ -133,9 +134,11 @@ fn plan(dirs: &DataDirs, to: Zxid, options: &ReplayOptions) -> Result<Plan, Trun
     }
     steps.push(Step::Note {
         dir: dirs.log.clone(),
-        bound: logs.kept.as_ref().and_then(|log| bound(log, logs.length)),
+        bound: logs.kept.as_ref().and_then(|log| log.bound(logs.length)),
     });
-    steps.extend(above.into_iter().map(Step::Delete));
+    if !is_on(Mutant::M32) {
+        steps.extend(above.into_iter().map(Step::Delete));
+    }
     let newest_first = logs.above.into_iter().rev();
     steps.extend(newest_first.map(|log| Step::Delete(log.path)));
     steps.extend(logs.kept.map(|log| Step::Cut {
@@ -206,18 +209,6 @@ fn split_logs(mut logs: Vec<SurveyedLog>, first_above: Option<(PathBuf, u64)>) -
         length: length.min(end),
         above,
     }
-}
-
-/// What can be noted of a log of which so much stays; `None` if that is no record.
-fn bound(log: &SurveyedLog, length: u64) -> Option<SyncedBound> {
-    let name = log.path.file_name()?.to_string_lossy();
-    Some(SyncedBound {
-        log: name.into_owned(),
-        offset: length,
-        first_checksum: log
-            .first_checksum
-            .filter(|_| length > HEADER_LENGTH as u64)?,
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{ServerId, Zxid};
 
 use crate::quorum::{Quorums, Tracker};
@@ -69,6 +70,11 @@ impl Broadcast {
         self.last_proposed = zxid;
         let mut acks = self.quorums.tracker();
         acks.add(self.own);
+        if is_on(Mutant::M03) {
+            let others = self.quorums.voters().iter();
+            let other = others.copied().find(|&voter| voter != self.own);
+            acks.add(other.unwrap_or(self.own));
+        }
         self.outstanding.push_back(Proposal {
             zxid,
             acks,
@@ -101,9 +107,10 @@ impl Broadcast {
     /// Takes out the oldest proposal if it is committed.
     pub(crate) fn poll_commit(&mut self) -> Option<Zxid> {
         let flushed = self.flushed;
+        let is_ours = |zxid: Zxid| zxid <= flushed || is_on(Mutant::M02);
         let oldest = self
             .outstanding
-            .pop_front_if(|oldest| oldest.zxid <= flushed && oldest.acks.has_all_quorums())?;
+            .pop_front_if(|oldest| is_ours(oldest.zxid) && oldest.acks.has_all_quorums())?;
         Some(oldest.zxid)
     }
 

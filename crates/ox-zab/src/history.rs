@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
 /// A log entry.
@@ -96,7 +97,7 @@ impl History {
     /// If it is not on stable storage here.
     pub(crate) fn commit(&mut self, zxid: Zxid) {
         assert!(
-            zxid <= self.flushed,
+            zxid <= self.flushed || is_on(Mutant::M02),
             "{zxid} commits, {} is flushed",
             self.flushed
         );
@@ -126,6 +127,13 @@ impl History {
         self.last = self.entries.back().map_or(self.base, |newest| newest.zxid);
         self.flushed = self.flushed.min(self.last);
         self.committed = self.committed.min(self.last);
+    }
+
+    /// Breaks the invariant of [`Mutant::M12`].
+    pub(crate) fn lose_newest(&mut self) {
+        if let Some(lost) = self.entries.pop_back() {
+            self.bytes -= lost.payload.len();
+        }
     }
 
     /// A snapshot at `last` stands for everything.

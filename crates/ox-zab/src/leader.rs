@@ -35,6 +35,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::broadcast::Broadcast;
@@ -377,7 +378,9 @@ impl Leader {
     /// What a learner has acknowledged behind the position from which it is synchronized, it may
     /// have been told to cut: it does so again.
     fn forget_acks(&mut self, link: LinkId, position: Option<Zxid>) {
-        if let (Some(handler), Some(position)) = (self.handlers.get(link), position) {
+        if let (Some(handler), Some(position)) = (self.handlers.get(link), position)
+            && !is_on(Mutant::M28)
+        {
             self.broadcast.forget_acks(handler.server, position);
         }
     }
@@ -410,11 +413,15 @@ impl Leader {
     /// The third barrier: a quorum holds our history.
     fn establish(&mut self, cx: &mut Context<'_>) {
         let is_stored = cx.epochs.current == Some(self.epoch);
-        if self.stage != Stage::History || !is_stored || !self.ready.has_all_quorums() {
+        let is_ready = self.ready.has_all_quorums() || is_on(Mutant::M15);
+        if self.stage != Stage::History || !is_stored || !is_ready {
             return;
         }
         self.stage = Stage::Serving;
-        let start = Zxid::new(self.epoch, 0);
+        let start = match is_on(Mutant::M16) {
+            true => Zxid::new(self.epoch, cx.history.last().counter()),
+            false => Zxid::new(self.epoch, 0),
+        };
         self.broadcast = Broadcast::new(self.own, self.quorums.clone(), start);
         self.next_round = cx.now;
         cx.output(Output::Serve {

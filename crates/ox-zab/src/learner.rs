@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
 
 use crate::context::{Context, Epochs};
@@ -372,7 +373,7 @@ impl Learner {
             return Err(unexpected(packet, "in place of LEADERINFO"));
         }
         let epoch = packet.zxid.epoch();
-        if epoch < cx.epochs.accepted {
+        if epoch < cx.epochs.accepted && !is_on(Mutant::M05) {
             return Err(Leave::OldEpoch(epoch));
         }
         if epoch > Epochs::LAST {
@@ -426,7 +427,7 @@ impl Learner {
             }
             // The tail came from this very leader, which may count our acks of it: it stays, and
             // what is sent again is known already (quorum.md 6.4).
-            PacketType::Trunc if last.epoch() == self.epoch => {
+            PacketType::Trunc if last.epoch() == self.epoch && !is_on(Mutant::M28) => {
                 tracing::info!("keeping what this leader has sent before behind {zxid}");
                 self.begin_sync(cx, zxid);
             }
@@ -559,6 +560,15 @@ impl Learner {
         if packet.zxid != Zxid::new(self.epoch, 0) {
             return Err(unexpected(packet, "of another epoch"));
         }
+        if is_on(Mutant::M08) {
+            self.ack_new_leader(cx);
+        }
+        while let Some(entry) = self.proposed.pop_front_if(|_| is_on(Mutant::M17)) {
+            self.take_over(cx, entry)?;
+        }
+        while let Some(entry) = self.proposed.pop_front_if(|_| is_on(Mutant::M09)) {
+            self.accept(cx, entry)?;
+        }
         self.phase = Phase::Entering;
         if self.by_state {
             cx.disk(DiskRequest::Install);
@@ -579,6 +589,9 @@ impl Learner {
             cx.output(Output::ReadTimeout { link, after_ms });
         }
         self.commit_confirmed(cx);
+        if is_on(Mutant::M12) {
+            cx.history.lose_newest();
+        }
         self.ack_new_leader(cx);
     }
 
@@ -620,7 +633,7 @@ impl Learner {
     fn up_to_date(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
         self.phase = Phase::Serving;
         self.ack_new_leader(cx);
-        if self.observes {
+        if self.observes && !is_on(Mutant::M04) {
             // What is not committed comes again, as an inform.
             let committed = &self.committed;
             self.proposed
@@ -672,7 +685,7 @@ impl Learner {
     /// Takes a proposal of the broadcast.
     fn accept(&mut self, cx: &mut Context<'_>, entry: Proposed) -> Result<(), Leave> {
         self.outstanding.push_back(entry.zxid);
-        if !self.observes {
+        if !self.observes || is_on(Mutant::M04) {
             self.to_ack.push_back(entry.zxid);
         }
         log(cx, entry)
@@ -681,14 +694,15 @@ impl Learner {
     /// A packet of the broadcast.
     fn in_broadcast(&mut self, cx: &mut Context<'_>, packet: QuorumPacket) -> Result<(), Leave> {
         match packet.r#type {
-            PacketType::Proposal if self.observes => {}
+            PacketType::Proposal if self.observes && !is_on(Mutant::M04) => {}
             PacketType::Proposal => {
                 let entry = self.read_proposal(cx, packet)?;
                 self.accept(cx, entry)?;
                 // What was sent before is on the disk already.
                 self.acknowledge(cx);
             }
-            PacketType::Commit | PacketType::CommitAndActivate if self.observes => {}
+            PacketType::Commit | PacketType::CommitAndActivate
+                if self.observes && !is_on(Mutant::M04) => {}
             PacketType::Commit | PacketType::CommitAndActivate => {
                 self.commit(cx, packet.zxid)?;
             }
@@ -737,7 +751,7 @@ impl Learner {
 
     /// Our own disk has caught up.
     pub(crate) fn flushed(&mut self, cx: &mut Context<'_>) {
-        if self.phase == Phase::Serving {
+        if self.phase == Phase::Serving || is_on(Mutant::M09) {
             self.acknowledge(cx);
         }
         self.advance(cx);
@@ -745,7 +759,8 @@ impl Learner {
 
     fn acknowledge(&mut self, cx: &mut Context<'_>) {
         let flushed = cx.history.flushed();
-        while let Some(zxid) = self.to_ack.pop_front_if(|zxid| *zxid <= flushed) {
+        let is_stored = |zxid: &mut Zxid| *zxid <= flushed || is_on(Mutant::M01);
+        while let Some(zxid) = self.to_ack.pop_front_if(is_stored) {
             self.send(cx, QuorumPacket::bare(PacketType::Ack, zxid));
         }
     }

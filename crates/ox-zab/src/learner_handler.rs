@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::context::Context;
@@ -170,7 +171,7 @@ impl Introduction {
     pub(crate) fn read(cx: &Context<'_>, packet: &QuorumPacket) -> Result<Self, String> {
         let votes = match packet.r#type {
             PacketType::FollowerInfo => true,
-            PacketType::ObserverInfo => false,
+            PacketType::ObserverInfo => is_on(Mutant::M04),
             other => return Err(format!("its first packet is {other:?}")),
         };
         let Some(Ok(info)) = packet.data.as_deref().map(LearnerInfo::parse) else {

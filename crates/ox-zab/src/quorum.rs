@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{EnsembleConfig, ServerId};
 use smallvec::{SmallVec, smallvec};
 
@@ -145,7 +146,12 @@ impl Tracker {
 
     /// Counts a server in every configuration that has it as a voter. False if none has.
     pub fn add(&mut self, server: ServerId) -> bool {
-        let Some(place) = self.quorums.0.place(server) else {
+        let mut place = self.quorums.0.place(server);
+        if place.is_none() && is_on(Mutant::M04) {
+            let voters = self.quorums.0.voters.len();
+            place = (0..voters).find(|&place| !is_set(&self.added, place));
+        }
+        let Some(place) = place else {
             return false;
         };
         set(&mut self.added, place);

@@ -6,6 +6,7 @@
 //! `Leader.startForwarding`; quorum.md 6.4.
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{PacketType, QuorumPacket, Zxid};
 
 use crate::context::Context;
@@ -216,7 +217,7 @@ fn plan(cx: &Context<'_>, ours: Ours, last: Zxid) -> Plan {
         // A zxid with the counter 0 stands for no entry: its owner has begun an epoch. And of
         // an epoch that we hold nothing of, it may hold only what a snapshot began with.
         let is_foreign = last.epoch() > newest.epoch() && last <= processed;
-        return match last.counter() == 0 || is_foreign {
+        return match last.counter() == 0 || is_foreign || is_on(Mutant::M27) {
             true => Plan::Snap,
             false => Plan::Trunc { to: newest },
         };

@@ -19,3 +19,4 @@ pub(crate) mod p16_stat_algebra;
 pub(crate) mod p17_replica_agreement;
 pub(crate) mod p19_acl;
 pub(crate) mod p20_linearizable;
+pub(crate) mod p21_quotas;

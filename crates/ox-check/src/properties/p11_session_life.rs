@@ -1,5 +1,6 @@
 //! A session that its client did not close ends when the leader has heard nothing of it for its
-//! timeout, not before; and when its client is dead it does end.
+//! timeout, not before; and when its client is dead it does end. Behind its end nothing more is
+//! answered to it.
 //!
 //! Source: reliability.md 3.2 P11; client-protocol.md 11.1.
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::case::Case;
 use crate::history::{Connection, Time};
 use crate::report::{Property, Report};
+use crate::request::{Outcome, Request};
 use crate::txn::{Change, Txn};
 
 pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
@@ -17,6 +19,7 @@ pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
             ends.entry(txn.session).or_insert(txn);
         }
     }
+    answered(case, &ends, report);
     let mut sessions: BTreeMap<i64, Vec<&Connection>> = BTreeMap::new();
     for connection in &case.history.connections {
         sessions
@@ -31,6 +34,25 @@ pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
         }
         if let Some(text) = too_late(case, *session, connections, end) {
             report.add(Property::SessionLife, &[], text);
+        }
+    }
+}
+
+/// What was answered behind the end of the session it was for, by a server that knew of that.
+fn answered(case: &Case<'_>, ends: &BTreeMap<i64, &Txn>, report: &mut Report) {
+    for (id, operation) in &case.replies {
+        let Some(end) = ends.get(&operation.session) else {
+            continue;
+        };
+        let closes = operation.request == Request::CloseSession && operation.zxid == end.zxid;
+        let is_served = matches!(operation.outcome, Outcome::Ok(_));
+        if end.zxid <= operation.zxid && is_served && !closes {
+            let (session, zxid) = (operation.session, operation.zxid);
+            let text = format!(
+                "session {session:#x} has ended by {:#x} and is answered at {zxid:#x}",
+                end.zxid
+            );
+            report.add(Property::SessionLife, &[*id], text);
         }
     }
 }
@@ -94,7 +116,7 @@ fn too_late(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::World;
+    use crate::testing::{World, exists};
 
     /// A session is heard of at 10, its client dies, and it expires or not. The timeout is 10000.
     fn world(expires: Option<i64>) -> World {
@@ -131,6 +153,17 @@ mod tests {
         late.check_breaks(Property::SessionLife);
         late.history.unstable(5, 11);
         late.check_good();
+    }
+
+    #[test]
+    fn one_that_is_answered_behind_its_end_is_seen() {
+        let mut world = World::new();
+        let a = world.connect(1);
+        world.read(a, exists("/"));
+        world.write(a, Request::CloseSession);
+        world.check_good();
+        world.read(a, exists("/"));
+        world.check_breaks(Property::SessionLife);
     }
 
     #[test]

@@ -171,6 +171,24 @@ fn a_sync_waits_for_what_is_proposed() {
     e.expect(&["3/1: 1 @1/5 /a", "1/1: 1 @1/5 ok", "1/1: 2 @1/5 0"]);
 }
 
+/// Both commit at once.
+#[test]
+fn a_sync_is_answered_between_the_writes_around_it() {
+    for learner in [1, 4] {
+        let mut e = ensemble();
+        e.set_disk(2, false);
+        e.set_disk(3, false);
+        let requests = [create("/a"), sync(), data("/a", false), create("/b")];
+        e.do_on(learner, |s| s.send(1, &requests));
+        e.expect(&[]);
+        e.set_disk(2, true);
+        e.do_on(3, |s| s.flush());
+        let lines = ["1 @1/5 /a", "2 @1/5 ok", "3 @1/5 0", "4 @1/6 /b"];
+        let lines = lines.map(|line| format!("{learner}/1: {line}"));
+        e.expect(&lines.each_ref().map(String::as_str));
+    }
+}
+
 #[test]
 fn a_sync_between_writes_that_commit_at_once_is_answered_between_them() {
     let mut e = ensemble();

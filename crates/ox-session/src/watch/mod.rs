@@ -14,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{EventType, WatcherType, path};
 
 use self::{modes::Modes, table::Table};
@@ -158,7 +159,9 @@ impl Watches {
                 self.child.fire(path, &mut self.heard, &mut |client| {
                     deliver(client, EventType::NodeDeleted, path, AclOf::Node);
                 });
-                self.fire_parent(path, deliver);
+                if !is_on(Mutant::W06) {
+                    self.fire_parent(path, deliver);
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use std::hash::BuildHasher;
 
 use foldhash::{SharedSeed, fast::SeedableRandomState};
 use hashbrown::hash_table::{Entry, HashTable};
+use ox_mutant::{Mutant, is_on};
 use ox_proto::path;
 use smallvec::SmallVec;
 
@@ -152,7 +153,7 @@ impl Table {
         if let Some(id) = self.find(path) {
             self.fire_here(id, heard, deliver);
         }
-        if self.recursive == 0 {
+        if self.recursive == 0 || is_on(Mutant::W03) {
             return;
         }
         for ancestor in ancestors(path) {
@@ -187,7 +188,10 @@ impl Table {
             let Ok(mut held) = held.find_entry(hash, |held| held.path() == id) else {
                 unreachable!("a path that lists a client is in its table");
             };
-            let left = held.get().modes() - Modes::STANDARD;
+            let left = match is_on(Mutant::W01) {
+                true => held.get().modes(),
+                false => held.get().modes() - Modes::STANDARD,
+            };
             if left == Modes::NONE {
                 held.remove();
                 *watches -= 1;

@@ -7,6 +7,7 @@
 //! cversion). So a path is written twice only if the walk meets it at two places.
 
 use ox_jute::Jute;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{SessionId, path};
 
 use super::OPEN_NUMBER;
@@ -98,7 +99,8 @@ impl ImageWriter {
                 .copied()
                 .enumerate();
             let newest_czxid = self.newest_czxid;
-            match rest.rfind(|(_, id)| tree.nodes[*id].czxid <= newest_czxid) {
+            match rest.rfind(|(_, id)| tree.nodes[*id].czxid <= newest_czxid || is_on(Mutant::I02))
+            {
                 Some((place, id)) => {
                     frame.left = place;
                     self.enter(tree, id);
@@ -141,6 +143,7 @@ fn write_node(tree: &DataTree, id: u32, out: &mut Vec<u8>) {
     }
     match node.acl.number() {
         OPEN => OPEN_NUMBER.encode(out),
+        _ if is_on(Mutant::I04) => OPEN_NUMBER.encode(out),
         number => i64::from(number).encode(out),
     }
     tree.stat_persisted(id).encode(out);

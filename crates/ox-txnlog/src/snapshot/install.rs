@@ -17,6 +17,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
 use super::{SnapshotFile, by_name, unrenamed};
@@ -70,7 +71,9 @@ fn completing(
         bound: None,
     }];
     let newest_first = logs.into_iter().rev();
-    steps.extend(newest_first.map(|(path, _)| Step::Delete(path)));
+    if !is_on(Mutant::M27) {
+        steps.extend(newest_first.map(|(path, _)| Step::Delete(path)));
+    }
     steps.extend(snapshots.into_iter().map(delete));
     steps.push(Step::Rename {
         from: received,

@@ -64,6 +64,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{EnsembleConfig, MemberRole, Notification, PeerState, ServerId, Zxid};
 
 pub use vote::Vote;
@@ -405,6 +406,10 @@ impl Election {
 
     /// A vote of a server that elects.
     fn hear_looking(&mut self, now_ms: i64, from: ServerId, vote: Vote) {
+        let mut vote = vote;
+        if is_on(Mutant::M14) {
+            vote.election_epoch = self.logical_clock;
+        }
         let Some(round) = &mut self.round else {
             return;
         };

@@ -2,6 +2,7 @@
 //!
 //! Source: `Vote.java`; quorum.md 3.2 and 3.4.
 
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{Notification, PeerState, ServerId, Zxid};
 
 /// Whom a server wants to lead, and what makes that one worth it.
@@ -43,6 +44,9 @@ impl Vote {
 
     /// Higher is better.
     pub(super) fn rank(&self) -> (i64, Zxid, ServerId) {
+        if is_on(Mutant::M13) {
+            return (self.zxid.0, Zxid(self.peer_epoch), self.leader);
+        }
         (self.peer_epoch, self.zxid, self.leader)
     }
 }

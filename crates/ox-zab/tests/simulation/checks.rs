@@ -40,7 +40,7 @@ pub(crate) struct Checks {
     wiped: BTreeSet<(Place, Zxid)>,
 }
 
-fn ensure(holds: bool, says: impl FnOnce() -> String) -> Check {
+pub(crate) fn ensure(holds: bool, says: impl FnOnce() -> String) -> Check {
     holds.then_some(()).ok_or_else(says)
 }
 

@@ -11,6 +11,7 @@ mod checks;
 mod disk;
 mod network;
 mod random;
+mod votes;
 mod world;
 
 use world::{Bound, World};

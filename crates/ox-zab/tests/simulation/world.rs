@@ -25,6 +25,7 @@ use crate::checks::{Check, Checks};
 use crate::disk::{Disk, DiskOp, Snapshot};
 use crate::network::{Item, Link, Place};
 use crate::random::Random;
+use crate::votes::Votes;
 use model::Action;
 pub(crate) use model::Bound;
 use plan::{Fault, Plan};
@@ -136,6 +137,7 @@ pub(crate) struct World {
     requests: Vec<Place>,
     proposals: u64,
     checks: Checks,
+    elected: Votes,
     is_traced: bool,
     /// Every order in which things can happen is tried, so nothing takes its time.
     is_exhaustive: bool,
@@ -226,6 +228,7 @@ impl World {
             requests: Vec::new(),
             proposals: 0,
             checks: Checks::new(plan.voters),
+            elected: Votes::default(),
             is_traced: false,
             is_exhaustive: false,
             path: Vec::new(),

@@ -136,6 +136,8 @@ impl World {
         let Some(peer) = &server.peer else {
             return;
         };
+        let (state, voters) = (peer.state(), self.plan.voters);
+        let check = self.elected.state(place, id(place), state, voters);
         let at = peer.poll_timeout();
         if at != server.timer.0 {
             server.timer = (at, server.timer.1 + 1);
@@ -145,6 +147,7 @@ impl World {
                 self.schedule(delay, Event::Timer { place, life, turn });
             }
         }
+        self.check(check);
     }
 
     pub(super) fn output(&mut self, place: Place, output: Output) {
@@ -154,6 +157,7 @@ impl World {
         }
         match output {
             Output::Notify { to, notification } => {
+                self.elected.sent(place, &notification);
                 self.numbers += 1;
                 let number = self.numbers;
                 let to = self::place(to);
