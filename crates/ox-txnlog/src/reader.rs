@@ -200,7 +200,7 @@ impl LogReader {
     /// it, and a power cut take it away (reliability.md 1). So whoever has read what is not known to
     /// be synced makes it new before the next [`sync`](Self::sync).
     pub(crate) fn write_again(&self, disk: &dyn Disk, from: u64) -> Result<(), IoFailure> {
-        let mut write = || -> io::Result<()> {
+        let write = || -> io::Result<()> {
             let (source, target) = (
                 &self.input.get_ref().file,
                 disk.open(&self.path, Open::Write)?,

@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 
-use crate::bound::SyncedBound;
 use crate::disk::Disk;
 use crate::error::IoFailure;
 use crate::format::HEADER_LENGTH;
