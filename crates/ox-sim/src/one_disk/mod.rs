@@ -313,3 +313,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    /// Seeds 20 and 503 of an earlier script are why a start writes again what it has read, and
+    /// notes it.
+    #[test]
+    fn what_a_disk_was_told_to_keep_is_found_again() {
+        for seed in 0..100 {
+            assert_eq!(super::run(seed), Ok(()), "seed {seed}");
+        }
+    }
+}

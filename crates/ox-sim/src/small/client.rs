@@ -121,7 +121,7 @@ impl World {
         self.schedule(delay, Event::ToClient(client, conn, told));
     }
 
-    pub(super) fn to_server(&mut self, client: usize, conn: u64, asked: Asked) {
+    pub(super) fn reach_server(&mut self, client: usize, conn: u64, asked: Asked) {
         let Some(route) = self.clients[client].routes.get(&conn) else {
             return;
         };
@@ -169,7 +169,7 @@ impl World {
         self.input_in(place, life, input);
     }
 
-    pub(super) fn to_client(&mut self, client: usize, conn: u64, told: Told) {
+    pub(super) fn reach_client(&mut self, client: usize, conn: u64, told: Told) {
         let is_current = self.clients[client].conn == conn;
         match told {
             Told::Closed => {

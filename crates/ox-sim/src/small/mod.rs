@@ -210,8 +210,8 @@ impl World {
             Event::Vote(from, to, number) => self.vote(from, to, number),
             Event::Start(place) => self.start(place),
             Event::Fault => self.fault(),
-            Event::ToServer(client, conn, asked) => self.to_server(client, conn, asked),
-            Event::ToClient(client, conn, told) => self.to_client(client, conn, told),
+            Event::ToServer(client, conn, asked) => self.reach_server(client, conn, asked),
+            Event::ToClient(client, conn, told) => self.reach_client(client, conn, told),
             Event::Client(client) => self.client_acts(client),
         }
     }
