@@ -71,6 +71,12 @@ impl Invariants {
         self.established.len()
     }
 
+    /// The newest epoch in which somebody has led.
+    pub(crate) fn newest_epoch(&self) -> u32 {
+        let newest = self.established.last_key_value();
+        newest.map_or(0, |(epoch, _)| *epoch)
+    }
+
     fn last_delivered(&self) -> Zxid {
         self.delivered.last().copied().unwrap_or(Zxid::ZERO)
     }

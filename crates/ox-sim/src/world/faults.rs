@@ -161,15 +161,9 @@ impl World {
 
     fn disk_fault(&mut self, place: usize, fault: DiskFault) {
         match fault {
-            // What it marks clean may be lost with the next power cut.
-            DiskFault::SyncError => {
-                if self.nodes.iter().any(|node| node.is_damaged) {
-                    return;
-                }
-                self.nodes[place].is_damaged = true;
-            }
             DiskFault::CutAt(_) if self.nodes[place].is_damaged => return,
-            DiskFault::CutAt(_) | DiskFault::Full | DiskFault::WriteBack => {}
+            DiskFault::SyncError | DiskFault::CutAt(_) | DiskFault::Full | DiskFault::WriteBack => {
+            }
         }
         self.env
             .story

@@ -59,6 +59,8 @@ pub(crate) struct World {
     probes: usize,
     history: History,
     is_healing: bool,
+    /// Since when there is a leader that has a successor.
+    late_since: Option<i64>,
     /// For what faults choose when they strike.
     choice: Random,
 }
@@ -129,6 +131,7 @@ impl World {
             probes,
             history: History::new(),
             is_healing: false,
+            late_since: None,
             choice,
         }
     }
@@ -204,9 +207,30 @@ impl World {
         }
         self.env.story.mix(u64::try_from(at).unwrap_or(0));
         self.happen(event);
+        self.note_late_leaders();
         match self.env.invariants.failure() {
             Some(what) => Err(format!("at {} us: {what}", self.env.now)),
             None => Ok(()),
+        }
+    }
+
+    /// Notes since when, and how long, a server takes itself for the leader although there has been
+    /// a later one: it may answer a sync then (ZOOKEEPER-1675).
+    fn note_late_leaders(&mut self) {
+        let newest = self.env.invariants.newest_epoch();
+        let is_late = |node: &Node| {
+            let process = node.process.as_ref();
+            process.is_some_and(|process| {
+                process.mode() == Some(Mode::Leader) && process.epoch() < newest
+            })
+        };
+        match (self.late_since, self.nodes.iter().any(is_late)) {
+            (None, true) => self.late_since = Some(self.env.now),
+            (Some(since), false) => {
+                self.history.unstable(since, self.env.now);
+                self.late_since = None;
+            }
+            (None, false) | (Some(_), true) => {}
         }
     }
 
