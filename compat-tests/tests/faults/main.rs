@@ -43,6 +43,10 @@ fn main() -> ExitCode {
                 "what_the_rules_of_a_disk_forbid_is_seen",
                 calibration::rules,
             ),
+            (
+                "what_power_cuts_leave_of_the_simulated_disk",
+                calibration::simulated,
+            ),
             ("what_power_cuts_leave_on_ext4", calibration::on_ext4),
             ("power_cuts_of_one_server", power::standalone),
             (

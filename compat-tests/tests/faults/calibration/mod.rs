@@ -7,17 +7,18 @@
 mod model;
 mod script;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use compat_tests::faults::disk::{Ext4, Tmpfs, cut};
 use compat_tests::faults::seeded;
 use compat_tests::suite::{Skip, rounds, say};
+use ox_sim::LoneDisk;
 use ox_txnlog::RealDisk;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use model::Model;
-use script::{Files, Script, State};
+use script::{Files, Script, State, Step};
 
 /// A real ext4, cut at a random point of each script.
 pub(crate) fn on_ext4() -> Result<(), Skip> {
@@ -59,6 +60,44 @@ pub(crate) fn on_ext4() -> Result<(), Skip> {
         std::fs::remove_dir_all(&folder).expect("a folder of ours");
     }
     disk.unmount();
+    say(format!(
+        "   {rounds} scripts cut, all states allowed; {} as if all had been synced, {} as at the \
+         last syncs, {} in between",
+        seen.all, seen.synced, seen.between
+    ));
+    Ok(())
+}
+
+/// The simulated disk, held against the same rules.
+pub(crate) fn simulated() -> Result<(), Skip> {
+    let rounds = 10 * rounds("OX_CALIBRATIONS", 100);
+    let folder = Path::new("/scripts");
+    let mut random: StdRng = seeded();
+    let mut seen = Seen::default();
+    for round in 0..rounds {
+        let script = Script::random(&mut random);
+        let mut model = Model::default();
+        let steps = random.random_range(0..=script.steps.len());
+        let mut disk = LoneDisk::new(random.random(), folder);
+        let files = disk.disk();
+        let mut files = Files::new(&files, folder);
+        for step in &script.steps[..steps] {
+            files.run(step);
+            model.run(step);
+            if matches!(step, Step::WriteBack { .. }) {
+                disk.write_back();
+            }
+        }
+        disk.cut_power();
+        let state = State::read(&disk.disk(), folder);
+        if let Err(error) = model.allows(&state) {
+            panic!(
+                "round {round}: {error}\nleft: {state:?}\nof:\n{:#?}",
+                &script.steps[..steps]
+            );
+        }
+        seen.note(&model, &state);
+    }
     say(format!(
         "   {rounds} scripts cut, all states allowed; {} as if all had been synced, {} as at the \
          last syncs, {} in between",

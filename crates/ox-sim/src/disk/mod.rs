@@ -7,9 +7,11 @@
 mod crash;
 mod file;
 mod image;
+mod lone;
 
 pub(crate) use file::SimDisk;
 pub use image::DiskFault;
+pub use lone::LoneDisk;
 
 /// What a disk writes whole or not at all.
 pub(crate) const SECTOR: usize = 512;
