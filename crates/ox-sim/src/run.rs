@@ -10,15 +10,23 @@ pub fn run(plan: &Plan) -> Outcome {
     go(plan, false)
 }
 
+/// Runs a plan and leaves half of what was committed out of the record: a run that the checks must
+/// find wrong, or else they find nothing (the canary of reliability.md 4.6).
+pub fn run_canary(plan: &Plan) -> Outcome {
+    caught(|| World::new(plan.clone(), false).into_canary().run())
+}
+
 /// Runs a plan and prints what happens.
 pub fn run_told(plan: &Plan) -> Outcome {
     go(plan, true)
 }
 
 fn go(plan: &Plan, is_told: bool) -> Outcome {
-    let plan = plan.clone();
-    let run = AssertUnwindSafe(move || World::new(plan, is_told).run());
-    catch_unwind(run).unwrap_or_else(|panic| {
+    caught(|| World::new(plan.clone(), is_told).run())
+}
+
+fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Outcome {

@@ -1,6 +1,6 @@
 //! Some seeds of each day, those that have found something, and that a seed decides all of a run.
 
-use ox_sim::{Plan, draw, run, shrink};
+use ox_sim::{Plan, draw, run, run_canary, shrink};
 
 /// What each of these has found, when it was new.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -42,6 +42,11 @@ fn what_was_found_once_stays_away() {
     for (seed, _) in REGRESSIONS {
         check(&draw(*seed));
     }
+}
+
+#[test]
+fn a_record_with_half_of_its_transactions_is_found_wrong() {
+    assert!(run_canary(&draw(1)).failure.is_some());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ox_check::History;
+use ox_mutant::{Mutant, is_on};
 use ox_proto::{EnsembleConfig, Member, MemberRole, PeerAddress};
 use ox_replica::Mode;
 
@@ -61,6 +62,8 @@ pub(crate) struct World {
     is_healing: bool,
     /// Since when there is a leader that has a successor.
     late_since: Option<i64>,
+    /// Half of what was committed is left out of the record.
+    is_canary: bool,
     /// For what faults choose when they strike.
     choice: Random,
 }
@@ -132,8 +135,15 @@ impl World {
             history: History::new(),
             is_healing: false,
             late_since: None,
+            is_canary: is_on(Mutant::C00),
             choice,
         }
+    }
+
+    /// Its record is to be wrong.
+    pub(crate) fn into_canary(mut self) -> Self {
+        self.is_canary = true;
+        self
     }
 
     /// Runs to the end, or to the first thing that is wrong.
