@@ -19,6 +19,9 @@ use crate::disk::Disk;
 
 /// "ZKLG".
 pub(crate) const LOG_MAGIC: i32 = 0x5A4B_4C47;
+/// What stands in our logs where Java writes 0 and never looks ("oxkeeper"). A log that says so
+/// was cut clean by whoever began another one behind it.
+pub(crate) const LOG_DBID: i64 = 0x6f78_6b65_6570_6572;
 /// "ZKSN".
 pub(crate) const SNAPSHOT_MAGIC: i32 = 0x5A4B_534E;
 /// Bytes of a file header.

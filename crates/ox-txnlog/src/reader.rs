@@ -12,8 +12,8 @@ use ox_proto::Zxid;
 use crate::disk::{Disk, Open, Reading};
 use crate::error::{Doing, IoFailure};
 use crate::format::{
-    END_OF_RECORD, HEADER_LENGTH, LENGTH_AT, LOG_MAGIC, PREFIX_LENGTH, checksum, i32_at, i64_at,
-    zxid_of,
+    END_OF_RECORD, HEADER_LENGTH, LENGTH_AT, LOG_DBID, LOG_MAGIC, PREFIX_LENGTH, checksum, i32_at,
+    i64_at, zxid_of,
 };
 use crate::scan::find_nonzero;
 
@@ -71,6 +71,8 @@ impl fmt::Display for Damage {
 /// Reads one log from its beginning.
 pub(crate) struct LogReader {
     pub(crate) path: PathBuf,
+    /// We have written it, not Java.
+    pub(crate) is_ours: bool,
     input: BufReader<Reading>,
     /// Of the file.
     length: u64,
@@ -111,6 +113,7 @@ impl LogReader {
         let whole = start.len() == HEADER_LENGTH + LENGTH_AT;
         Ok(Ok(Self {
             path,
+            is_ours: i64_at(&start, HEADER_LENGTH - 8) == LOG_DBID,
             input,
             length,
             offset: HEADER_LENGTH as u64,

@@ -190,6 +190,8 @@ struct Tail {
     path: PathBuf,
     offset: u64,
     damage: Damage,
+    /// We have written that log, not Java.
+    is_ours: bool,
     /// Everything before this offset was synced; `None` if nothing is known.
     synced: Option<u64>,
 }
@@ -281,6 +283,7 @@ impl Run<'_> {
             });
         }
         self.unexplained.push(Tail {
+            is_ours: reader.is_ours,
             path: reader.path,
             offset,
             damage,
@@ -349,6 +352,9 @@ impl Run<'_> {
                 before: before.map(|tail| (tail.path, tail.offset, tail.damage)),
             });
         }
+        if zxid.epoch() != last.epoch() && reader.is_ours {
+            self.are_whole()?;
+        }
         // It goes on where they ended: what follows there is left over from an older crash.
         self.unexplained.clear();
         let place = Place {
@@ -366,6 +372,29 @@ impl Run<'_> {
         self.last_payload.extend_from_slice(&reader.payload);
         self.records += 1;
         Ok(None)
+    }
+
+    /// Looks whether the logs that have ended may have lost their last records, where zxids cannot
+    /// tell: a new epoch begins behind them. Ours were cut where a crash had left something, before
+    /// the next was begun; what stands there all the same has come later.
+    fn are_whole(&self) -> Result<(), ReplayError> {
+        if self.options.end_at_damage {
+            return Ok(());
+        }
+        for tail in self.unexplained.iter().filter(|tail| tail.is_ours) {
+            let path = &tail.path;
+            let file = self.disk.open(path, Open::Read).doing("open", path)?;
+            let nonzero = find_nonzero(&*file, tail.offset).doing("read", path)?;
+            if nonzero.is_some() {
+                return Err(ReplayError::Damaged {
+                    path: path.clone(),
+                    offset: tail.offset,
+                    damage: tail.damage,
+                    evidence: Evidence::Unexplained,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Decides whether a crash can have left this end of the newest records.
@@ -402,7 +431,7 @@ impl Run<'_> {
                 return refuse(Evidence::Followed { offset, zxid });
             }
         }
-        if tail.damage.stops_java() {
+        if tail.damage.stops_java() || tail.is_ours {
             // Neither Java nor we would get past it once another log follows.
             let path = path.clone();
             let length = tail.offset;

@@ -15,7 +15,7 @@ use ox_proto::Zxid;
 
 use crate::disk::{Disk, DiskFile, Open, Window};
 use crate::error::{Doing, IoFailure};
-use crate::format::{HEADER_LENGTH, LOG_MAGIC, header, log_name};
+use crate::format::{HEADER_LENGTH, LOG_DBID, LOG_MAGIC, header, log_name};
 use crate::reader::LogReader;
 use crate::zero_ahead::{AHEAD, DirectFile, STEP, ZeroAhead};
 
@@ -87,7 +87,7 @@ impl Segment {
         };
         segment.reserve((HEADER_LENGTH + batch.len()) as u64)?;
         let direct = segment.zero_first_step(&**disk)?;
-        segment.write(&header(LOG_MAGIC, 0))?;
+        segment.write(&header(LOG_MAGIC, LOG_DBID))?;
         segment.write(batch)?;
         segment.sync()?;
         disk.rename(&segment.path, &path)
