@@ -430,7 +430,8 @@ impl Leader {
         });
         let waits = |handler: &Handler| handler.state == HandlerState::AwaitsService;
         for link in self.handlers.links(waits) {
-            self.handlers.release(cx, link);
+            self.handlers
+                .release(cx, link, self.broadcast.last_proposed());
         }
     }
 
@@ -475,7 +476,8 @@ impl Leader {
             return;
         }
         if self.is_serving() {
-            self.handlers.release(cx, link);
+            let zxid = self.broadcast.last_proposed();
+            self.handlers.release(cx, link, zxid);
             return;
         }
         let (server, votes) = (self.handler(link).server, self.handler(link).votes);

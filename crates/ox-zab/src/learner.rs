@@ -116,7 +116,11 @@ pub(crate) struct Learner {
     steps: VecDeque<Step>,
     /// Everything up to this zxid is committed, as far as this leader has told.
     confirmed: Zxid,
-    /// Clients are served from this commit on; known once UPTODATE has come.
+    /// The state came as a snapshot, and may show what commits behind UPTODATE do: those that had
+    /// happened by then have come when a ping has.
+    is_fuzzy: bool,
+    /// Clients are served from this commit on; known once UPTODATE has come, and a ping behind it
+    /// if the state is fuzzy.
     serves_from: Option<Zxid>,
     /// UPTODATE has come, and clients are served.
     serves: bool,
@@ -159,6 +163,7 @@ impl Learner {
             outstanding: VecDeque::new(),
             steps: VecDeque::new(),
             confirmed: Zxid::ZERO,
+            is_fuzzy: false,
             serves_from: None,
             serves: false,
             observers: None,
@@ -461,6 +466,7 @@ impl Learner {
             return Err(Leave::Protocol("a state that was not announced".into()));
         }
         self.by_state = true;
+        self.is_fuzzy = true;
         let last = cx.history.last();
         self.begin_sync(cx, last);
         self.go_on(cx)
@@ -646,20 +652,28 @@ impl Learner {
         for zxid in std::mem::take(&mut self.committed) {
             self.commit(cx, zxid)?;
         }
+        self.acknowledge(cx);
+        if !self.is_fuzzy {
+            self.serve_behind_commits(cx);
+        }
+        Ok(())
+    }
+
+    /// Serves clients once every commit that has come by now is applied.
+    fn serve_behind_commits(&mut self, cx: &mut Context<'_>) {
         let last = self.steps.iter().rev().find_map(|step| match *step {
             Step::Commit(zxid) => Some(zxid),
             Step::Synced => None,
         });
         self.serves_from = Some(last.unwrap_or(cx.history.committed()));
-        self.acknowledge(cx);
         self.serve_if_ready(cx);
-        Ok(())
     }
 
     /// Serves clients, unless the database shows something that this leader has not committed:
     /// then when it has. Nor before everything is applied that the leader had committed when it
     /// sent UPTODATE: a state that was taken while transactions were applied holds some of those
-    /// behind its zxid, and a reader would be shown them under a zxid that is too low.
+    /// behind its zxid, and a reader would be shown them under a zxid that is too low. Our own
+    /// leaders send their commits only behind UPTODATE, and a ping behind those.
     fn serve_if_ready(&mut self, cx: &mut Context<'_>) {
         let committed = cx.history.committed();
         let is_whole = self.serves_from.is_some_and(|from| from <= committed);
@@ -716,7 +730,12 @@ impl Learner {
                 self.steps.push_back(Step::Synced);
                 self.advance(cx);
             }
-            PacketType::Ping => cx.output(Output::Pinged { zxid: packet.zxid }),
+            PacketType::Ping => {
+                if std::mem::take(&mut self.is_fuzzy) {
+                    self.serve_behind_commits(cx);
+                }
+                cx.output(Output::Pinged { zxid: packet.zxid });
+            }
             PacketType::Revalidate => {
                 let observers = self.observers.as_mut();
                 if !observers.is_some_and(|observers| observers.revalidated(cx, &packet)) {

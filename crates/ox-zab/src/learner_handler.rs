@@ -348,9 +348,11 @@ impl Handlers {
         true
     }
 
-    /// Lets a learner serve clients, and sends what was held back from it meanwhile.
-    pub(crate) fn release(&mut self, cx: &mut Context<'_>, link: LinkId) {
+    /// Lets a learner serve clients, and sends what was held back from it meanwhile. If it was sent
+    /// a state, which may show what is committed there, a ping with `zxid` says that this was all.
+    pub(crate) fn release(&mut self, cx: &mut Context<'_>, link: LinkId, zxid: Zxid) {
         let handler = self.known(link);
+        let by_state = handler.by_state;
         let held = handler.release(cx.now);
         tracing::info!(sid = handler.server.0, "a learner is up to date");
         // It had nothing to say since it acknowledged NEWLEADER, however long others took for that.
@@ -359,6 +361,9 @@ impl Handlers {
         cx.send_bare(link, PacketType::UpToDate, QuorumPacket::NO_ZXID);
         for packet in held {
             cx.send(link, packet);
+        }
+        if by_state {
+            cx.send_bare(link, PacketType::Ping, zxid);
         }
     }
 

@@ -97,7 +97,8 @@ impl ObserverMaster {
             HandlerState::AwaitsEpochAck => self.epoch_ack(cx, link, &packet),
             HandlerState::AwaitsAck if packet.r#type == PacketType::Ack => {
                 if self.handlers.synchronized(link, packet.zxid, self.epoch) {
-                    self.handlers.release(cx, link);
+                    let zxid = self.last_processed(cx);
+                    self.handlers.release(cx, link, zxid);
                 }
             }
             HandlerState::Serving => self.hear(cx, link, packet),

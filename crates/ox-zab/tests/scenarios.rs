@@ -41,6 +41,7 @@ scenarios! {
     a_learner_leaves_a_leader_that_breaks_the_rules,
     a_log_that_cannot_be_cut_is_replaced,
     a_server_that_connects_twice_is_synchronized_once,
+    a_state_is_shown_when_all_that_is_in_it_has_come,
     a_state_that_comes_too_late_ends_any_role,
     a_tail_of_an_older_epoch_is_cut,
     a_tail_of_this_leader_is_kept,
