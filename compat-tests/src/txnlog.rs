@@ -13,7 +13,10 @@ use ox_check::{AclEntry, Change, NodeKind, ServerLog, Txn, fingerprint};
 
 use crate::wire::Record;
 
-const MAGIC: &[u8] = b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0";
+const MAGIC: &[u8] = b"ZKLG\0\0\0\x02";
+
+/// Bytes of the database id behind that.
+const DBID: usize = 8;
 
 /// Of a failed part of a multi, and of a failed request.
 const ERROR: i32 = -1;
@@ -73,6 +76,7 @@ fn payloads(path: &Path) -> Vec<Vec<u8>> {
     };
     let mut rest = bytes
         .strip_prefix(MAGIC)
+        .and_then(|rest| rest.get(DBID..))
         .unwrap_or_else(|| panic!("{}: not a log", path.display()));
     let mut payloads = Vec::new();
     while rest.len() > 12 {
