@@ -247,6 +247,8 @@ impl DataTree {
                 data: new.data,
             },
         );
+        // A quota's own count is changed below, and its answer shows it as it was sent, as Java's does.
+        let answered = self.stat(id);
         let bytes = new.data.map_or(0, <[u8]>::len);
         self.quota_created(parent_path, name, new.path, bytes);
         on_change(&Change {
@@ -255,7 +257,7 @@ impl DataTree {
             acl: self.acl_of(id),
             parent_acl: self.acl_of(parent),
         });
-        Ok(Some(self.stat(id)))
+        Ok(Some(answered))
     }
 
     /// Counts a new child in the parent's stat, unless it holds that already.
