@@ -72,8 +72,8 @@ struct World {
     cut: BTreeSet<(Place, Place)>,
     clients: Vec<Client>,
     history: History,
-    /// What is committed, by whoever was first.
-    committed: BTreeMap<Zxid, (Vec<u8>, i64)>,
+    /// What is committed, by whoever was first, and when, if it was seen.
+    committed: BTreeMap<Zxid, (Vec<u8>, Option<i64>)>,
     rules: Rules,
     /// How wild it is.
     faults_every: i64,
@@ -265,15 +265,7 @@ impl World {
                 process.database.tree.digest(),
             );
         }
-        let range = (
-            std::ops::Bound::Excluded(from),
-            std::ops::Bound::Included(to),
-        );
-        let news: Vec<_> = process
-            .log
-            .range(range)
-            .map(|(z, p)| (*z, p.clone()))
-            .collect();
+        let news = self.servers[place].entries(from, to);
         for (zxid, payload) in news {
             if !self.committed.contains_key(&zxid) {
                 let holders = self.servers.iter().take(self.voters);
@@ -286,7 +278,10 @@ impl World {
                 self.ensure(is_quorum.then_some(()).ok_or_else(text));
             }
             let now = self.now;
-            let known = self.committed.entry(zxid).or_insert((payload.clone(), now));
+            let known = self
+                .committed
+                .entry(zxid)
+                .or_insert((payload.clone(), Some(now)));
             let same = known.0 == payload;
             let text = || format!("I2: {place} applies another {zxid} than others");
             self.ensure(same.then_some(()).ok_or_else(text));
@@ -296,14 +291,12 @@ impl World {
     fn judge(mut self) -> Result<(), String> {
         let mut history = std::mem::take(&mut self.history);
         // What was passed over by a server that took a whole state, another has in its log.
-        for process in self
-            .servers
-            .iter()
-            .filter_map(|server| server.process.as_ref())
-        {
-            for (zxid, payload) in process.log.range(..=process.shown) {
-                let known = (payload.clone(), END);
-                self.committed.entry(*zxid).or_insert(known);
+        for server in &self.servers {
+            let Some(process) = &server.process else {
+                continue;
+            };
+            for (zxid, payload) in server.entries(Zxid::ZERO, process.shown) {
+                self.committed.entry(zxid).or_insert((payload, None));
             }
         }
         for (count, (payload, at)) in self.committed.values().enumerate() {
@@ -316,7 +309,7 @@ impl World {
                 session: record.header.client_id.0,
                 cxid: record.header.cxid,
                 time: record.header.time,
-                at: Some(*at),
+                at: *at,
                 fingerprint: fingerprint(payload),
                 change: words::change(&record.txn),
             });

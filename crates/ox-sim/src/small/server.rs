@@ -1,11 +1,12 @@
 //! A server: its process, its disk, and what both are told to do.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ox_proto::{PacketType, QuorumPacket, Zxid};
+use ox_proto::{PacketType, PeerState, QuorumPacket, Zxid};
 use ox_replica::{
     AuthSettings, Core, Database, Input, LocalSessions, Mode, Now, Output, ReaperSettings, Settings,
 };
@@ -89,6 +90,21 @@ impl Server {
             keep: *random.pick(&[1, 5, 500]),
             is_ill: false,
         }
+    }
+
+    /// What it has logged behind `from`, up to `to`: also what the snapshot that it began with
+    /// stands for.
+    pub(super) fn entries(&self, from: Zxid, to: Zxid) -> BTreeMap<Zxid, Vec<u8>> {
+        let range = (Bound::Excluded(from), Bound::Included(to));
+        let process = self.process.as_ref();
+        let base = process.map_or(Zxid(i64::MAX), |process| process.base);
+        let older = self.durable.range(range);
+        let older = older.filter(|(zxid, _)| **zxid <= base);
+        let newer = process.into_iter().flat_map(|p| p.log.range(range));
+        older
+            .chain(newer)
+            .map(|(zxid, payload)| (*zxid, payload.clone()))
+            .collect()
     }
 }
 
@@ -465,6 +481,19 @@ impl World {
         }
     }
 
+    /// All that a state of `last` stands for: who has logged `last` has logged the same before it.
+    /// An epoch's beginning is in no log, but the newest leader sent it.
+    fn stands_for(&self, last: Zxid) -> BTreeMap<Zxid, Vec<u8>> {
+        let entries = |place: Place| self.servers[place].entries(Zxid::ZERO, last);
+        let sender = (0..self.servers.len()).max_by_key(|place| {
+            let entries = entries(*place);
+            let leads = self.state(*place) == Some(PeerState::Leading);
+            let accepted = self.servers[*place].accepted;
+            (entries.contains_key(&last), leads, accepted, entries.len())
+        });
+        sender.map_or_else(BTreeMap::new, entries)
+    }
+
     /// The leader's state has taken the place of the database.
     pub(super) fn replaced(&mut self, place: Place) {
         if let Some(process) = &mut self.servers[place].process {
@@ -579,11 +608,13 @@ impl World {
             DiskDone::Installed { last } => {
                 process.log.clear();
                 process.base = last;
-                server.durable.clear();
                 server.installed = last;
+                let stands_for = self.stands_for(last);
+                self.servers[place].durable = stands_for;
             }
             _ => {}
         }
+        let server = &mut self.servers[place];
         (server.cutting, server.is_installing) = (None, false);
         Ok(match done {
             Done::Done(done) => Input::Peer(ox_zab::Input::Done(done)),
