@@ -233,6 +233,11 @@ impl Inode {
             }
             self.durable[start..end].copy_from_slice(&self.cache[start..end]);
         }
+        // What was cut off is zeros on the disk, as measured, and stays so if the file grows again.
+        let cut = end.max(start)..self.durable.len().min(start + SECTOR);
+        if let Some(bytes) = self.durable.get_mut(cut) {
+            bytes.fill(0);
+        }
     }
 }
 
