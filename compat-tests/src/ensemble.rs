@@ -51,6 +51,8 @@ pub struct Ensemble {
 #[derive(Debug)]
 struct Member {
     kind: Kind,
+    /// What stands behind `server.N=`.
+    line: String,
     setup: Setup,
     ports: Ports,
     server: Option<Server>,
@@ -87,6 +89,16 @@ impl Ensemble {
     pub fn connect_string(&self) -> String {
         let texts: Vec<String> = self.addresses().iter().map(ToString::to_string).collect();
         texts.join(",")
+    }
+
+    /// What stands behind `server.N=` for a member.
+    pub fn line(&self, sid: Sid) -> &str {
+        &self.member(sid).line
+    }
+
+    /// The folder with the configuration of a member.
+    pub fn home(&self, sid: Sid) -> &std::path::Path {
+        self.member(sid).setup.home()
     }
 
     /// What a member is, or was when it ran last.

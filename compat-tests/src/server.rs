@@ -277,7 +277,11 @@ impl Setup {
             port
         });
         let config = self.home.join("zoo.cfg");
-        fs::write(&config, text).expect("zoo.cfg can be written");
+        // What a reconfiguration has changed stays.
+        let old = fs::read_to_string(&config).unwrap_or_default();
+        if !old.contains("dynamicConfigFile=") {
+            fs::write(&config, text).expect("zoo.cfg can be written");
+        }
         let log_path = self.home.join("server.log");
         let log = File::create(&log_path).expect("server.log can be made");
         let mut words = self.wrapper.clone();

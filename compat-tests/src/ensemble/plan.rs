@@ -18,6 +18,7 @@ pub struct Plan {
     lines: Vec<(String, String)>,
     properties: Vec<(String, String)>,
     places: Vec<Place>,
+    initial: Option<usize>,
 }
 
 /// A network namespace of a member's own.
@@ -49,6 +50,7 @@ impl Plan {
             lines: Vec::new(),
             properties: Vec::new(),
             places: Vec::new(),
+            initial: None,
         };
         plan.line("tickTime", "500")
             .line("initLimit", "40")
@@ -91,6 +93,14 @@ impl Plan {
         self
     }
 
+    /// Only the first voters belong to the ensemble in the beginning. The files of the others name those
+    /// and the server itself, as of one that is to join.
+    #[must_use]
+    pub fn initial(mut self, voters: usize) -> Self {
+        self.initial = Some(voters);
+        self
+    }
+
     /// Writes the files of an ensemble of which no member runs yet.
     pub fn lay_out(&self, home: &Path) -> Ensemble {
         let kinds: Vec<Kind> = self.voters.iter().chain(&self.observers).copied().collect();
@@ -111,7 +121,11 @@ impl Plan {
             .map(|(index, (kind, ports))| {
                 let folder = home.join(format!("server-{}", index + 1));
                 let mut setup = Setup::new(*kind, &folder);
-                for (key, value) in server_lines.iter().chain(&self.lines) {
+                let initial = self.initial.unwrap_or(usize::MAX);
+                let own = server_lines.iter().enumerate();
+                let own = own.filter(|(line, _)| *line < initial || *line == index);
+                let own = own.map(|(_, line)| line);
+                for (key, value) in own.chain(&self.lines) {
                     setup = setup.line(key, value);
                 }
                 for (name, value) in &self.properties {
@@ -135,8 +149,10 @@ impl Plan {
                 fs::create_dir_all(&data).expect("a folder can be made");
                 fs::write(data.join("myid"), format!("{}\n", index + 1))
                     .expect("myid can be written");
+                let (_, line) = &server_lines[index];
                 Member {
                     kind: *kind,
+                    line: line.clone(),
                     setup,
                     ports,
                     server: None,

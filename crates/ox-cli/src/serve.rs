@@ -132,7 +132,7 @@ fn refuse(errors: &ConfigErrors, arguments: usize) -> u8 {
 /// What a server that could not start, or could not go on, leaves behind.
 fn fail(error: &ServeError) -> u8 {
     let text = match error {
-        ServeError::Dirs(_) => error.chain(),
+        ServeError::Dirs(_) | ServeError::Backup { .. } => error.chain(),
         ServeError::Load(_)
         | ServeError::Snapshot(_)
         | ServeError::Ports(_)

@@ -1,5 +1,5 @@
-//! The planted bugs. M01 to M32 are those of reliability.md 4.6, without M26, which needs
-//! reconfiguration; the others are of sessions, watches, transactions, quotas, reads and snapshots.
+//! The planted bugs. M01 to M32 are those of reliability.md 4.6; the others are of reconfigurations,
+//! sessions, watches, transactions, quotas, reads and snapshots.
 
 macro_rules! mutants {
     ($($(#[$note:meta])* $id:ident $what:literal by $by:literal,)*) => {
@@ -98,6 +98,7 @@ mutants! {
     ///
     /// ZOOKEEPER-4882. Our disk reports no success after a failure, so here the failure is reported as one.
     M25 "a failed log write is passed over, and commits are applied in memory" by "Z P8",
+    M26 "a reconfiguration commits with a quorum of the new configuration alone" by "Z P8",
     ///
     /// Our leader sends a whole state below a tail only to who cannot cut it, so here it does so in place
     /// of every TRUNC.
@@ -111,6 +112,10 @@ mutants! {
     M30 "no coming epoch is announced before records of it are logged" by "Z",
     M31 "what a start has read from the log is not made durable" by "Z P8",
     M32 "TRUNC leaves a snapshot above its zxid" by "P17 P8",
+    G01 "a leader in whose place another was named goes on committing" by "Z",
+    G02 "a new leader completes a reconfiguration with a quorum of the old configuration alone" by "Z",
+    G03 "a follower forgets that a reconfiguration was proposed" by "Z",
+    G04 "a follower activates a reconfiguration when it is proposed" by "Z",
     S01 "a session that expires leaves its ephemerals" by "P10",
     S02 "the leader does not hear of sessions by the pings of its learners" by "P11",
     S03 "a session is taken up again after its end" by "P11",

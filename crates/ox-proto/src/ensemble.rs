@@ -9,10 +9,12 @@ use std::fmt;
 
 use crate::{Endpoint, ServerId};
 
+mod change;
 mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use change::{ReconfigError, ReconfigRules};
 pub use parse::{ConfigTextError, MemberError};
 
 /// Whether a member votes.

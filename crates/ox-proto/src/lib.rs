@@ -24,6 +24,7 @@ pub use connect::{ConnectRequest, ConnectResponse};
 pub use data::{Acl, ClientInfo, Id, RawAcl, Stat, StatPersisted};
 pub use ensemble::{
     ClientAddress, ConfigTextError, EnsembleConfig, Member, MemberError, MemberRole, PeerAddress,
+    ReconfigError, ReconfigRules,
 };
 pub use error::ErrorCode;
 pub use ids::{ServerId, SessionId, Xid, Zxid};

@@ -67,6 +67,34 @@ pub fn parse_text(text: &str) -> Properties {
     properties
 }
 
+/// A file without the entries of some keys. Comments stay, and so does the order; each line ends in
+/// a newline.
+pub fn without(bytes: &[u8], is_removed: impl Fn(&str) -> bool) -> Vec<u8> {
+    // Whatever stands in it goes out as it came in.
+    let text = std::str::from_utf8(bytes).map(str::to_owned);
+    let is_utf8 = text.is_ok();
+    let text = text.unwrap_or_else(|_| bytes.iter().map(|&byte| char::from(byte)).collect());
+    let entries = parse_text(&text).entries;
+    let removed = entries.iter().filter(|entry| is_removed(&entry.key));
+    let mut removed = removed.map(|entry| entry.line).peekable();
+    let mut kept = String::new();
+    let mut goes_on = false;
+    for (index, natural) in natural_lines(&text).enumerate() {
+        let begins = removed.next_if_eq(&(index + 1)).is_some();
+        let backslashes = natural.len() - natural.trim_end_matches('\\').len();
+        if begins || goes_on {
+            goes_on = backslashes % 2 == 1;
+        } else {
+            kept.push_str(natural);
+            kept.push('\n');
+        }
+    }
+    match is_utf8 {
+        true => kept.into_bytes(),
+        false => kept.chars().filter_map(|c| u8::try_from(c).ok()).collect(),
+    }
+}
+
 /// `String.trim` of Java: everything up to and including the blank goes, Unicode blanks stay.
 fn java_trim(text: &str) -> &str {
     text.trim_matches(|c| c <= ' ')
@@ -206,6 +234,17 @@ mod tests {
             .map(|e| (e.line, e.key.as_str(), e.value.as_str()))
             .collect();
         assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn entries_are_taken_out_and_all_else_stays() {
+        let text = "# server.1 is here\nserver.1=a\\\n  b\n\nserver.2 c\r\ntickTime=2\\\n00\nx=é";
+        let removed = |key: &str| key.starts_with("server.");
+        assert_eq!(
+            String::from_utf8(without(text.as_bytes(), removed)).unwrap(),
+            "# server.1 is here\n\ntickTime=2\\\n00\nx=é\n"
+        );
+        assert_eq!(without(b"a=\xe9\nserver.1=b", removed), b"a=\xe9\n");
     }
 
     #[test]

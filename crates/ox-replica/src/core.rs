@@ -28,6 +28,7 @@ use crate::local::Local;
 use crate::mode::Mode;
 use crate::read::{Reader, ends_connection};
 use crate::read_only::ReadOnly;
+use crate::reconfig::{config_in, config_of};
 use crate::reply;
 use crate::request::ClientRequest;
 use crate::settings::Settings;
@@ -207,6 +208,10 @@ impl Core {
             hash_seed,
             settings,
         };
+        // Whatever became of the files beside it.
+        if let Some(config) = config_in(&database.tree) {
+            core.peer.recall_config(config);
+        }
         core.peer.start(now.monotonic_ms);
         core.pump(now, database);
         core
@@ -351,6 +356,7 @@ impl Core {
                 | ox_zab::Output::SendLog { .. }
                 | ox_zab::Output::ReadTimeout { .. }
                 | ox_zab::Output::Close { .. }
+                | ox_zab::Output::Members { .. }
                 | ox_zab::Output::Search { .. }
                 | ox_zab::Output::Disk(_)) => self.effects.peer(other),
             }
@@ -728,7 +734,13 @@ impl Core {
             true => Bytes::new(),
             false => Bytes::copy_from_slice(&self.payload),
         };
-        self.peer.propose(now.monotonic_ms, zxid, shared);
+        match config_of(&record.txn) {
+            None => self.peer.propose(now.monotonic_ms, zxid, shared),
+            Some(config) => {
+                let now = now.monotonic_ms;
+                self.peer.propose_reconfig(now, zxid, shared, config);
+            }
+        }
         self.effects.append(zxid, &self.payload);
         self.payload.shrink_to(Self::KEPT_CAPACITY);
         self.pending.push_back(Pending { record, origin });

@@ -206,6 +206,13 @@ impl Core {
             error: None,
         });
         self.client(client).lane.push_write();
+        if let Work::Request(Request::Reconfig(request)) = &work {
+            let own = self.settings.server;
+            let allowed = self.leading().check(session, None, own);
+            let (cxid, ids) = (xid.0, &ids);
+            self.reconfig(now, database, session, cxid, ids, origin, allowed, request);
+            return;
+        }
         if let Work::Request(Request::CloseSession) = work {
             self.leading().tracker.begin_close(session);
             self.close_session(now, database, session, xid.0, origin);
@@ -254,7 +261,7 @@ impl Core {
         clippy::too_many_arguments,
         reason = "these are the parts of a transaction"
     )]
-    fn propose(
+    pub(crate) fn propose(
         &mut self,
         now: Now,
         database: &Database,
@@ -443,6 +450,10 @@ impl Core {
                     None => Ok(()),
                 };
                 let request = op.and_then(|op| Request::decode(op, &mut body));
+                if let Some(Ok(Request::Reconfig(request))) = &request {
+                    self.reconfig(now, database, session, cxid, ids, None, allowed, request);
+                    return;
+                }
                 self.propose(now, database, session, cxid, ids, None, |prep, cx| {
                     allowed?;
                     let cx = Context { ephemerals, ..cx };
@@ -536,9 +547,9 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         Request::SetData(request) => prep.set_data(cx, request),
         Request::SetAcl(request) => prep.set_acl(cx, request),
         Request::Multi(ops) => Ok(prep.multi(cx, ops)),
-        Request::Reconfig(_) => Err(prep.reconfig()),
         Request::CloseSession => Ok(prep.close_session(cx)),
-        Request::Exists(_)
+        Request::Reconfig(_)
+        | Request::Exists(_)
         | Request::GetData(_)
         | Request::GetAcl(_)
         | Request::GetChildren(_)
@@ -552,7 +563,7 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         | Request::RemoveWatches(_)
         | Request::SetWatches(_)
         | Request::AddWatch(_)
-        | Request::WhoAmI => unreachable!("not a write: {request:?}"),
+        | Request::WhoAmI => unreachable!("not prepared here: {request:?}"),
     }
 }
 

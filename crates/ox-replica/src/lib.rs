@@ -22,6 +22,7 @@ mod prep;
 mod read;
 mod read_only;
 mod reaper;
+mod reconfig;
 mod reply;
 mod request;
 mod settings;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
-    CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, ErrorCode, ErrorTxn, Id,
+    CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, EnsembleConfig, ErrorCode, ErrorTxn, Id,
     MultiOp, MultiTxn, OpCode, RawAcl, SessionId, SetAclRequest, SetAclTxn, SetDataRequest,
     SetDataTxn, StatPersisted, Txn, TxnDigest, Zxid, path,
 };
@@ -30,7 +30,6 @@ pub(crate) struct Prep {
     options: TreeOptions,
     enforce_quota: bool,
     close_session_lists: bool,
-    reconfig_enabled: bool,
     max_record: usize,
     reaper: ReaperSettings,
     /// Everything for everybody.
@@ -65,7 +64,6 @@ impl Prep {
             options: settings.tree,
             enforce_quota: settings.enforce_quota,
             close_session_lists: settings.close_session_lists,
-            reconfig_enabled: settings.reconfig_enabled,
             max_record: settings.max_record,
             reaper: settings.reaper,
             open: [Acl::world(Acl::ALL)].into(),
@@ -323,12 +321,26 @@ impl Prep {
         }
     }
 
-    /// Refuses to change the members: a server alone has none.
-    pub(crate) fn reconfig(&self) -> ErrorCode {
-        match self.reconfig_enabled {
-            true => ErrorCode::Unimplemented,
-            false => ErrorCode::ReconfigDisabled,
-        }
+    /// Changes the members, if the client may write what the tree shows of them.
+    pub(crate) fn reconfig(
+        &mut self,
+        cx: Context<'_>,
+        mut config: EnsembleConfig,
+    ) -> Result<Txn, ErrorCode> {
+        config.version = cx.zxid.0;
+        let path = path::CONFIG.to_owned();
+        let data = Bytes::from(config.to_string());
+        let mut node = self.permitted(cx, &path, Acl::WRITE)?;
+        node.stat.version = -1;
+        node.stat.mzxid = cx.zxid.0;
+        node.stat.mtime = cx.time;
+        node.set_data(cx.tree, &path, Some(&data));
+        self.pending.change(cx.tree, cx.zxid, &path, node);
+        Ok(Txn::Reconfig(SetDataTxn {
+            path,
+            data: Some(data),
+            version: -1,
+        }))
     }
 
     /// Ends a session: deletes every ephemeral that it owns or is about to.

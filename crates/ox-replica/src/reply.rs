@@ -83,7 +83,11 @@ fn write_body(out: &mut Vec<u8>, txn: &Txn, outcome: &Outcome) {
         Txn::Create2(txn) => write_created(out, &txn.path, outcome),
         Txn::CreateContainer(txn) => write_created(out, &txn.path, outcome),
         Txn::CreateTtl(txn) => write_created(out, &txn.path, outcome),
-        Txn::SetData(_) | Txn::SetAcl(_) | Txn::Reconfig(_) => stat(outcome).encode(out),
+        Txn::SetData(_) | Txn::SetAcl(_) => stat(outcome).encode(out),
+        Txn::Reconfig(txn) => {
+            txn.data.encode(out);
+            stat(outcome).encode(out);
+        }
         Txn::Delete(_)
         | Txn::DeleteContainer(_)
         | Txn::Check(_)

@@ -7,6 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -21,7 +22,7 @@ use ox_zab::{History, LeaderSettings, ObserverSettings, Peer, ZabSettings};
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,6 +76,14 @@ pub enum ServeError {
     /// The ports for the other members.
     #[error(transparent)]
     Ports(#[from] PortError),
+    /// The file that a reconfiguration would have to change.
+    #[error("Invalid config, exiting abnormally: cannot copy {} beside it", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Threads or signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -93,6 +102,7 @@ impl ServeError {
     /// The exit code of the process (`org.apache.zookeeper.server.ExitCode`).
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Backup { .. } => 2,
             Self::Dirs(_) => 3,
             Self::Snapshot(_) => 10,
             Self::Ports(PortError::Election(_)) => 14,
@@ -138,6 +148,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         dirs: dirs.clone(),
         store,
         folders: Folders::default(),
+        client_address: watch::Sender::new(None),
         standing: Mutex::default(),
         trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
         config,
@@ -188,6 +199,7 @@ async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
     let listener = bind(&shared)?;
+    back_up_config(&shared, &dirs)?;
 
     let (member, incoming) = match &shared.config.ensemble {
         None => (None, None),
@@ -221,17 +233,16 @@ async fn run(
     let core_task = tokio::spawn(core_task.run(messages, reports, incoming));
 
     let connections = TaskTracker::new();
-    let accepting = listener.map(|listener| {
-        announce(&shared, &listener);
-        let (shared, to_core) = (Arc::clone(&shared), to_core.clone());
-        tokio::spawn(listener::run(
-            listener,
-            shared,
-            to_core,
-            connections.clone(),
-            stop.clone(),
-        ))
-    });
+    if let Some(listener) = &listener {
+        announce(&shared, listener);
+    }
+    let accepting = tokio::spawn(listener::run(
+        listener,
+        Arc::clone(&shared),
+        to_core.clone(),
+        connections.clone(),
+        stop.clone(),
+    ));
     let purging = tokio::spawn(purge_task::run(Arc::clone(&shared), dirs, stop.clone()));
 
     tokio::select! {
@@ -239,9 +250,7 @@ async fn run(
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
     stop.cancel();
-    if let Some(accepting) = accepting {
-        accepting.await.expect("the listener does not panic");
-    }
+    accepting.await.expect("the listener does not panic");
     purging.await.expect("the purge task does not panic");
     connections.close();
     if tokio::time::timeout(GRACE, connections.wait())
@@ -269,6 +278,22 @@ fn bind(shared: &Shared) -> Result<Option<TcpListener>, ServeError> {
     listener::bind(listen)
         .map(Some)
         .map_err(|source| ServeError::Bind { port, source })
+}
+
+/// Keeps the file as it was written, if a reconfiguration may change it for the first time.
+fn back_up_config(shared: &Shared, dirs: &DataDirs) -> Result<(), ServeError> {
+    let ensemble = shared.config.ensemble.as_ref();
+    let reconfig = ensemble.and_then(|own| own.reconfig.as_ref());
+    let Some(reconfig) = reconfig.filter(|reconfig| reconfig.in_static_file) else {
+        return Ok(());
+    };
+    let files = &reconfig.files;
+    let path = || files.path.clone();
+    let backed_up = files.back_up(dirs.disk());
+    backed_up.map_err(|source| ServeError::Backup {
+        path: path(),
+        source,
+    })
 }
 
 /// The line that says that it serves.
@@ -304,6 +329,7 @@ fn peer(shared: &Shared, epochs: Option<Epochs>, history: History, last: Zxid) -
         ),
         _ => {
             let settings = ZabSettings {
+                reconfig: None,
                 own: STANDALONE,
                 tick_ms: millis(shared.config.sessions.tick),
                 init_limit: 0,

@@ -199,6 +199,7 @@ impl CoreTask {
         note_election(&self.shared, &mut standing, peer.state());
         standing.state = Some(peer.state());
         standing.leader = peer.leader();
+        standing.members = Some((Arc::clone(peer.config()), peer.role()));
         standing.learners = peer.learners();
         standing.pending_syncs = self.core.pending_syncs();
         standing.local_sessions = self.core.local_sessions();

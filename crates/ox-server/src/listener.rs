@@ -8,15 +8,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ox_proto::ClientAddress;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address;
 use crate::clients::Rejected;
-use crate::config::ListenConfig;
+use crate::config::{Config, ListenConfig};
 use crate::connection;
 use crate::core_task::Message;
 use crate::shared::Shared;
@@ -65,18 +66,27 @@ fn bind_to(address: SocketAddr, listen: &ListenConfig) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Accepts connections until it is told to stop.
+/// Accepts connections until it is told to stop. Where a reconfiguration moves the port, it goes; the
+/// connections there are stay.
 pub(crate) async fn run(
-    listener: TcpListener,
+    mut listener: Option<TcpListener>,
     shared: Arc<Shared>,
     core: mpsc::Sender<Message>,
     connections: TaskTracker,
     stop: CancellationToken,
 ) {
+    let mut address = shared.client_address.subscribe();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accept(listener.as_ref()) => accepted,
+            Ok(()) = address.changed() => {
+                let there = address.borrow_and_update().clone();
+                if let Some(there) = there {
+                    listener = move_to(&there, listener, &shared.config).await;
+                }
+                continue;
+            }
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -87,6 +97,56 @@ pub(crate) async fn run(
                 tracing::warn!(%error, "Error accepting new connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the port where it has been moved to. As in Java nobody is served anew if that fails.
+async fn move_to(
+    there: &ClientAddress,
+    listener: Option<TcpListener>,
+    config: &Config,
+) -> Option<TcpListener> {
+    let host = (there.host.as_str(), there.port);
+    let resolved = match lookup_host(host).await {
+        Ok(mut found) => found.next(),
+        Err(error) => {
+            tracing::error!(%error, "cannot move the client port to {}:{}", host.0, host.1);
+            return listener;
+        }
+    };
+    let listen = ListenConfig {
+        address: resolved.map(|it| it.ip()).filter(|ip| !ip.is_unspecified()),
+        port: there.port,
+        backlog: config.client.as_ref().and_then(|listen| listen.backlog),
+    };
+    let is_there = |listener: &TcpListener| {
+        let bound = listener.local_addr().ok().map(address::canonical);
+        bound.is_some_and(|bound| {
+            let ip = Some(bound.ip()).filter(|ip| !ip.is_unspecified());
+            (ip, bound.port()) == (listen.address, listen.port)
+        })
+    };
+    if listener.as_ref().is_some_and(is_there) {
+        return listener;
+    }
+    // Both may not be possible at once.
+    drop(listener);
+    match bind(&listen) {
+        Ok(listener) => {
+            tracing::info!("binding to port {}:{}", host.0, host.1);
+            Some(listener)
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot move the client port to {}:{}", host.0, host.1);
+            None
         }
     }
 }

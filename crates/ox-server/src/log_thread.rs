@@ -197,7 +197,7 @@ impl Writer {
 
     /// Does what a member of an ensemble asks for. Everything before it is durable.
     fn perform(&mut self, request: DiskRequest) -> Result<Done, DiskError> {
-        let _folders = Store::changes_history(request).then(|| self.shared.folders.take_over());
+        let _folders = Store::changes_history(&request).then(|| self.shared.folders.take_over());
         self.store.perform(request, &*self.shared)
     }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use ox_proto::ClientAddress;
 use ox_replica::{AuthSettings, Database};
 use ox_session::TouchTable;
 use ox_store::{Lend, StoreSettings};
 use ox_txnlog::DataDirs;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::admin::metrics::Metrics;
 use crate::clients::Clients;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) store: StoreSettings,
     /// Who may work in them.
     pub(crate) folders: Folders,
+    /// Where a reconfiguration says that clients are served here. `None` until one has.
+    pub(crate) client_address: watch::Sender<Option<ClientAddress>>,
     /// What this server is to its clients and its ensemble.
     pub(crate) standing: Mutex<Standing>,
     /// What `gtmk` and `stmk` speak of. Nothing is traced by it.

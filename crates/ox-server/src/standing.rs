@@ -1,6 +1,8 @@
 //! What a server is to its clients and its ensemble, for those who ask.
 
-use ox_proto::{PeerState, ServerId};
+use std::sync::Arc;
+
+use ox_proto::{EnsembleConfig, MemberRole, PeerState, ServerId};
 use ox_replica::Mode;
 
 /// The standing of a server. The core task keeps it; words and the log thread look.
@@ -16,6 +18,8 @@ pub(crate) struct Standing {
     pub(crate) epoch: u32,
     /// What it is doing in the ensemble; `None` on a server that is alone.
     pub(crate) state: Option<PeerState>,
+    /// Who belongs to the ensemble, and whether this server votes.
+    pub(crate) members: Option<(Arc<EnsembleConfig>, MemberRole)>,
     /// Since when it elects, in microseconds since the start.
     pub(crate) electing_since: Option<i64>,
     /// Whom it follows, or itself.

@@ -37,6 +37,11 @@ pub(crate) fn of(config: &Config, hash_seed: u64) -> StoreSettings {
             begins_empty: own.settings.create_database,
             repairs: config.repair_from_peers,
         }),
+        config_files: config
+            .ensemble
+            .as_ref()
+            .and_then(|own| own.reconfig.as_ref())
+            .map(|reconfig| reconfig.files.clone()),
         snapshot_every_txns: snapshots.every_txns,
         snapshot_every_bytes: snapshots.every_bytes,
         hash_seed,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ox_proto::{ServerId, SessionId};
+use ox_proto::{EnsembleConfig, MemberRole, ServerId, SessionId};
 use ox_replica::{Mode, TrackedSessions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -60,7 +60,7 @@ pub(crate) async fn answer(
         }
         Word::Mntr => admin::mntr(&report(shared, &standing, mode), &shared.metrics),
         Word::Cons => admin::cons(&connections(shared)),
-        Word::Conf => admin::conf(&conf(shared, mode)),
+        Word::Conf => admin::conf(&conf(shared, &standing, mode)),
         Word::Dirs => admin::dirs(sizes(shared)),
         Word::Hash => admin::hash(shared.database.read().digests.iter()),
         Word::Dump => dump(shared, core).await,
@@ -120,7 +120,7 @@ fn report(shared: &Shared, standing: &Standing, mode: Mode) -> Report {
     let tree = &database.tree;
     Report {
         mode,
-        peer: peer(shared, standing, mode),
+        peer: peer(standing, mode),
         zxid: tree.last_zxid(),
         node_count: tree.node_count(),
         approximate_data_size: tree.approximate_data_size(),
@@ -139,8 +139,8 @@ fn report(shared: &Shared, standing: &Standing, mode: Mode) -> Report {
 }
 
 /// A server that serves reads only says nothing of its ensemble.
-fn peer(shared: &Shared, standing: &Standing, mode: Mode) -> Option<PeerReport> {
-    let ensemble = shared.config.ensemble.as_ref()?;
+fn peer(standing: &Standing, mode: Mode) -> Option<PeerReport> {
+    let (members, _) = standing.members.as_ref()?;
     let state = standing.state.filter(|_| mode != Mode::ReadOnly)?;
     let learners = &standing.learners;
     let count = |is_counted: &dyn Fn(ServerId, bool) -> bool| {
@@ -149,10 +149,10 @@ fn peer(shared: &Shared, standing: &Standing, mode: Mode) -> Option<PeerReport> 
             .filter(|(server, follows)| is_counted(*server, *follows))
             .count()
     };
-    let votes = |server| ensemble.members.is_voter(server);
+    let votes = |server| members.is_voter(server);
     Some(PeerReport {
         state,
-        quorum_size: ensemble.members.voters().count(),
+        quorum_size: members.voters().count(),
         leader: standing.leader,
         synced_observers: count(&|_, follows| !follows),
         leading: (mode == Mode::Leader).then(|| LeaderReport {
@@ -179,8 +179,12 @@ fn connections(shared: &Shared) -> Vec<ConnectionReport> {
     shared.clients.all().iter().map(report).collect()
 }
 
-fn conf(shared: &Shared, mode: Mode) -> ConfReport {
+fn conf(shared: &Shared, standing: &Standing, mode: Mode) -> ConfReport {
     let config = &shared.config;
+    let member = |own| {
+        let (members, role) = standing.members.as_ref()?;
+        Some(member(own, members, *role, mode))
+    };
     let listen = config.client.as_ref();
     ConfReport {
         client_port: listen.map(|listen| listen.port),
@@ -192,19 +196,24 @@ fn conf(shared: &Shared, mode: Mode) -> ConfReport {
         min_session_timeout: config.sessions.min_timeout,
         max_session_timeout: config.sessions.max_timeout,
         backlog: listen.and_then(|listen| listen.backlog),
-        member: config.ensemble.as_ref().map(|own| member(own, mode)),
+        member: config.ensemble.as_ref().and_then(member),
     }
 }
 
-fn member(ensemble: &Ensemble, mode: Mode) -> MemberReport {
-    let own = ensemble.members.members.get(&ensemble.id);
+fn member(
+    ensemble: &Ensemble,
+    members: &EnsembleConfig,
+    role: MemberRole,
+    mode: Mode,
+) -> MemberReport {
+    let own = members.members.get(&ensemble.id);
     MemberReport {
         id: ensemble.id,
         init_limit: ensemble.settings.init_limit.count,
         sync_limit: ensemble.settings.sync_limit.count,
         addresses: own.map_or_else(Vec::new, |own| own.addresses.clone()),
-        role: ensemble.role,
-        membership: (mode != Mode::ReadOnly).then(|| ensemble.members.clone()),
+        role,
+        membership: (mode != Mode::ReadOnly).then(|| members.clone()),
     }
 }
 

@@ -208,7 +208,7 @@ impl Invariants {
                 self.views[place].log.retain(|zxid| *zxid <= last);
                 self.views[place].applied = Zxid::ZERO;
             }
-            DiskDone::EpochAnnounced(_) | DiskDone::NotTruncated => {}
+            DiskDone::EpochAnnounced(_) | DiskDone::NotTruncated | DiskDone::ConfigKept => {}
         }
     }
 

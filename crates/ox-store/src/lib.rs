@@ -5,6 +5,7 @@
 //! the locks on database and folders are the caller's, so a simulated server runs the same code on
 //! a simulated disk. Absent: what a transaction means, and when anything is due.
 
+mod config_files;
 mod image;
 mod load;
 mod log_pieces;
@@ -16,6 +17,7 @@ mod start;
 mod store;
 mod trigger;
 
+pub use config_files::ConfigFiles;
 pub use image::{Progress, SnapshotImage};
 pub use load::{Found, LoadError, load};
 pub use log_pieces::LogPieces;

@@ -3,6 +3,8 @@
 use ox_tree::TreeOptions;
 use ox_txnlog::{Compression, LogConfig, ReplayOptions};
 
+use crate::config_files::ConfigFiles;
+
 /// How a server keeps its disk.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -18,6 +20,8 @@ pub struct StoreSettings {
     pub trust_empty: bool,
     /// What a member of an ensemble keeps besides; `None` on a server that is alone.
     pub member: Option<MemberSettings>,
+    /// Where a changed ensemble is written down (`reconfigEnabled`).
+    pub config_files: Option<ConfigFiles>,
     /// A snapshot is due after about so many transactions (`snapCount`).
     pub snapshot_every_txns: u32,
     /// And after about so many bytes of log (`snapSizeLimitInKb`).

@@ -5,15 +5,18 @@
 //! nothing by a retry. Source: `SyncRequestProcessor.java`; storage.md 3.2 and 3.3, quorum.md 3.7
 //! and 8.
 
+use std::io;
+
 use ox_mutant::{Mutant, is_on};
 use ox_proto::Zxid;
 use ox_replica::{Database, State};
 use ox_txnlog::{
-    DataDirs, EpochFiles, EpochName, IoFailure, Log, LogError, SnapshotError, SyncReport,
+    DataDirs, Disk, EpochFiles, EpochName, IoFailure, Log, LogError, SnapshotError, SyncReport,
     TruncateError, truncate,
 };
 use ox_zab::{DiskDone, DiskRequest};
 
+use crate::config_files::ConfigFiles;
 use crate::image::{Progress, SnapshotImage};
 use crate::load::{LoadError, load};
 use crate::repair;
@@ -126,12 +129,14 @@ impl Store {
     }
 
     /// Whether nobody else may be at work in the folders while this is done.
-    pub fn changes_history(request: DiskRequest) -> bool {
+    pub fn changes_history(request: &DiskRequest) -> bool {
         match request {
             DiskRequest::Truncate { .. } | DiskRequest::Install | DiskRequest::Reload => true,
             DiskRequest::AcceptEpoch(_)
             | DiskRequest::AnnounceEpoch(_)
-            | DiskRequest::EnterEpoch(_) => false,
+            | DiskRequest::EnterEpoch(_)
+            | DiskRequest::NoteConfig(_)
+            | DiskRequest::EnterConfig(_) => false,
         }
     }
 
@@ -181,8 +186,29 @@ impl Store {
                 DiskDone::Installed { last }
             }
             DiskRequest::Reload => return self.reload(DiskDone::Reloaded { last: Zxid::ZERO }),
+            DiskRequest::NoteConfig(config) => {
+                self.keep_config(|files, disk| files.note(disk, &config));
+                DiskDone::ConfigKept
+            }
+            DiskRequest::EnterConfig(config) => {
+                self.keep_config(|files, disk| files.enter(disk, &config));
+                DiskDone::ConfigKept
+            }
         };
         Ok(Done::Done(done))
+    }
+
+    /// As in Java a server goes on if that fails: what the log holds is found again without it.
+    fn keep_config(&self, keep: impl FnOnce(&ConfigFiles, &dyn Disk) -> io::Result<()>) {
+        if let Some(files) = &self.settings.config_files
+            && let Err(error) = keep(files, self.dirs.disk())
+        {
+            tracing::error!(
+                "cannot write the configuration beside {}: {error}; until that is mended a start \
+                 depends on the other servers to know who belongs to the ensemble",
+                files.path.display()
+            );
+        }
     }
 
     /// Where history ends afterwards; `None` if it cannot be cut there.

@@ -28,6 +28,7 @@ impl Member {
             repairs: false,
         };
         let settings = StoreSettings {
+            config_files: None,
             log: LogConfig::default(),
             compression: Compression::None,
             tree: TreeOptions::default(),

@@ -34,6 +34,9 @@ pub use votes::{Heard, Votes};
 /// Between two attempts to bind the election port.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
 
+/// So many attempts to bind never end.
+const ENDLESS: u32 = 0;
+
 /// What a mesh of votes is told.
 #[derive(Clone, Debug)]
 pub struct ElectionSettings {
@@ -75,6 +78,8 @@ impl Mesh {
 pub struct ElectionMesh {
     mesh: Arc<Mesh>,
     addresses: Vec<SocketAddr>,
+    /// Ends the election port.
+    port: CancellationToken,
 }
 
 impl ElectionMesh {
@@ -98,10 +103,17 @@ impl ElectionMesh {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
+        let port = mesh.stop.child_token();
         for listener in listeners {
-            mesh.tasks.spawn(accept::run(Arc::clone(&mesh), listener));
+            let serving = accept::run(Arc::clone(&mesh), listener, port.clone());
+            mesh.tasks.spawn(serving);
         }
-        Ok((Self { mesh, addresses }, Votes { inbox }))
+        let mesh = Self {
+            mesh,
+            addresses,
+            port,
+        };
+        Ok((mesh, Votes { inbox }))
     }
 
     /// Where it listens.
@@ -138,6 +150,23 @@ impl ElectionMesh {
     /// Changes where servers are. Connections stay.
     pub fn set_members(&self, members: Members) {
         self.mesh.peers.lock().set_members(members);
+    }
+
+    /// Listens at other addresses from now on, as soon as they can be bound. Connections stay.
+    pub fn listen_elsewhere(&mut self, listen: Vec<Endpoint>) {
+        let stop = self.mesh.stop.child_token();
+        std::mem::replace(&mut self.port, stop.clone()).cancel();
+        let mesh = Arc::clone(&self.mesh);
+        self.mesh.tasks.spawn(async move {
+            let bound = tokio::select! {
+                () = stop.cancelled() => return,
+                bound = bind(&listen, ENDLESS) => bound,
+            };
+            for listener in bound.unwrap_or_default() {
+                let serving = accept::run(Arc::clone(&mesh), listener, stop.clone());
+                mesh.tasks.spawn(serving);
+            }
+        });
     }
 
     /// Closes the port and all connections, and waits for their tasks.

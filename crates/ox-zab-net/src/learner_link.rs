@@ -65,17 +65,21 @@ pub struct ServesObservers {
 /// [`Self::shutdown`] waits for that.
 pub struct LearnerMesh<E> {
     mesh: Arc<Mesh<E>>,
+    /// Ends the quorum port.
+    port: CancellationToken,
 }
 
 impl<E: From<LinkEvent> + Send + 'static> LearnerMesh<E> {
     /// A mesh without links. While `events` is full, links are not read.
     pub fn new(settings: LinkSettings, events: mpsc::Sender<E>) -> Self {
+        let stop = CancellationToken::new();
         Self {
+            port: stop.child_token(),
             mesh: Arc::new(Mesh {
                 settings,
                 events,
                 tasks: TaskTracker::new(),
-                stop: CancellationToken::new(),
+                stop,
             }),
         }
     }
@@ -85,10 +89,18 @@ impl<E: From<LinkEvent> + Send + 'static> LearnerMesh<E> {
     pub fn listen(&self, listener: LearnerListener) {
         for listener in listener.listeners {
             let mesh = Arc::clone(&self.mesh);
-            let stop = mesh.stop.child_token();
-            let serving = accept::run(mesh, listener, Port::Quorum, stop);
+            let serving = accept::run(mesh, listener, Port::Quorum, self.port.clone());
             self.mesh.tasks.spawn(serving);
         }
+    }
+
+    /// Accepts learners at other addresses from now on, as soon as they can be bound. Links stay.
+    pub fn listen_elsewhere(&mut self, listen: Vec<Endpoint>) {
+        let stop = self.mesh.stop.child_token();
+        std::mem::replace(&mut self.port, stop.clone()).cancel();
+        let mesh = Arc::clone(&self.mesh);
+        let serving = accept::serve(mesh, listen, Port::Quorum, stop);
+        self.mesh.tasks.spawn(serving);
     }
 
     /// Opens the observer master port on each of `listen` as soon as they can be bound, and accepts
@@ -96,7 +108,7 @@ impl<E: From<LinkEvent> + Send + 'static> LearnerMesh<E> {
     pub fn serve_observers(&self, listen: Vec<Endpoint>) -> ServesObservers {
         let stop = self.mesh.stop.child_token();
         let mesh = Arc::clone(&self.mesh);
-        let serving = accept::serve_observers(mesh, listen, stop.clone());
+        let serving = accept::serve(mesh, listen, Port::ObserverMaster, stop.clone());
         self.mesh.tasks.spawn(serving);
         ServesObservers {
             _stop: stop.drop_guard(),

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use ox_mutant::{Mutant, is_on};
-use ox_proto::{ServerId, Zxid};
+use ox_proto::{EnsembleConfig, ServerId, Zxid};
 
 use crate::quorum::{Quorums, Tracker};
 
@@ -33,6 +33,8 @@ pub(crate) struct Broadcast {
     flushed: Zxid,
     /// Proposals not committed yet, oldest first.
     outstanding: VecDeque<Proposal>,
+    /// Another leader has been named: nothing commits any more.
+    is_over: bool,
 }
 
 impl Broadcast {
@@ -44,6 +46,7 @@ impl Broadcast {
             last_proposed: last,
             flushed: last,
             outstanding: VecDeque::new(),
+            is_over: false,
         }
     }
 
@@ -104,14 +107,58 @@ impl Broadcast {
         }
     }
 
-    /// Takes out the oldest proposal if it is committed.
-    pub(crate) fn poll_commit(&mut self) -> Option<Zxid> {
+    /// From now on these must agree: to what is proposed next, and with `outstanding` to what was
+    /// proposed before as well, by whoever has done so already.
+    pub(crate) fn set_quorums(&mut self, quorums: Quorums, outstanding: bool) {
+        self.quorums = quorums;
+        for proposal in self.outstanding.iter_mut().filter(|_| outstanding) {
+            let acks = std::mem::replace(&mut proposal.acks, self.quorums.tracker());
+            for &voter in self.quorums.voters() {
+                if acks.contains(voter) {
+                    proposal.acks.add(voter);
+                }
+            }
+        }
+    }
+
+    /// Another server is to lead: nothing commits here any more.
+    pub(crate) fn end(&mut self) {
+        self.is_over = !is_on(Mutant::G01);
+    }
+
+    /// Whom to name as the next leader: of those that have acknowledged a reconfiguration, with
+    /// `acks`, and that can lead in `config`, one that has acknowledged most of what came behind it.
+    /// Source: `Leader.getDesignatedLeader`.
+    pub(crate) fn most_advanced(
+        &self,
+        acks: &Tracker,
+        config: &EnsembleConfig,
+    ) -> Option<ServerId> {
+        let can_lead =
+            |&server: &ServerId| server != self.own && config.weight(server) > 0 && acks.contains(server);
+        let mut candidates: Vec<ServerId> = config.voters().filter(can_lead).collect();
+        for proposal in &self.outstanding {
+            let mut better = candidates.clone();
+            better.retain(|&server| proposal.acks.contains(server));
+            if better.is_empty() {
+                break;
+            }
+            candidates = better;
+        }
+        candidates.first().copied()
+    }
+
+    /// Takes out the oldest proposal if it is committed, and who has acknowledged it.
+    pub(crate) fn poll_commit(&mut self) -> Option<(Zxid, Tracker)> {
+        if self.is_over {
+            return None;
+        }
         let flushed = self.flushed;
         let is_ours = |zxid: Zxid| zxid <= flushed || is_on(Mutant::M02);
         let oldest = self
             .outstanding
             .pop_front_if(|oldest| is_ours(oldest.zxid) && oldest.acks.has_all_quorums())?;
-        Some(oldest.zxid)
+        Some((oldest.zxid, oldest.acks))
     }
 
     /// Since when the oldest proposal has waited for our own disk, if it does.
@@ -163,7 +210,7 @@ mod tests {
                 Ack(server, counter) => broadcast.ack(ServerId(server), zxid(counter)),
                 Forget(server, behind) => broadcast.forget_acks(ServerId(server), zxid(behind)),
             }
-            seen.extend(std::iter::from_fn(|| broadcast.poll_commit()).map(Zxid::counter));
+            seen.extend(std::iter::from_fn(|| broadcast.poll_commit()).map(|(zxid, _)| zxid.counter()));
         }
         assert_eq!(seen, commits);
     }
@@ -231,6 +278,52 @@ mod tests {
             Flushed(2),
         ];
         check(3, &begin, &[1]);
+    }
+
+    /// As a reconfiguration from servers 1 to 3 to servers 1, 4 and 5.
+    #[test]
+    fn both_quorums_until_the_activation_and_then_the_new_one() {
+        let old = Arc::new(voters(3));
+        let mut new = voters(5);
+        new.members.retain(|id, _| ![ServerId(2), ServerId(3)].contains(id));
+        new.version = zxid(2).0;
+        let new = Arc::new(new);
+        let of_old = Quorums::new([Arc::clone(&old)]);
+        let mut broadcast = Broadcast::new(ServerId(1), of_old, zxid(0));
+        broadcast.propose(zxid(1), 0);
+        broadcast.set_quorums(Quorums::of(&old, &new), false);
+        broadcast.propose(zxid(2), 0);
+        broadcast.propose(zxid(3), 0);
+        broadcast.flushed(zxid(3));
+        let committed = |broadcast: &mut Broadcast| {
+            let next = broadcast.poll_commit();
+            next.map(|(zxid, acks)| (zxid.counter(), acks))
+        };
+        broadcast.ack(ServerId(2), zxid(1));
+        assert_eq!(committed(&mut broadcast).map(|it| it.0), Some(1));
+        broadcast.ack(ServerId(2), zxid(2));
+        assert!(committed(&mut broadcast).is_none(), "not with the old quorum");
+        for server in [4, 5] {
+            broadcast.ack(ServerId(server), zxid(2));
+        }
+        broadcast.ack(ServerId(5), zxid(3));
+        let (counter, acks) = committed(&mut broadcast).unwrap();
+        assert_eq!(counter, 2);
+        // Who has most comes first, and not the server that leads.
+        assert_eq!(broadcast.most_advanced(&acks, &new), Some(ServerId(5)));
+        assert!(committed(&mut broadcast).is_none(), "not with the new quorum yet");
+        broadcast.set_quorums(Quorums::new([new]), true);
+        assert_eq!(committed(&mut broadcast).map(|it| it.0), Some(3));
+    }
+
+    #[test]
+    fn nothing_commits_when_another_server_is_to_lead() {
+        let quorums = Quorums::new([Arc::new(voters(1))]);
+        let mut broadcast = Broadcast::new(ServerId(1), quorums, zxid(0));
+        broadcast.propose(zxid(1), 0);
+        broadcast.flushed(zxid(1));
+        broadcast.end();
+        assert!(broadcast.poll_commit().is_none());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, Zxid};
 
+use crate::configs::{Activated, Configs};
 use crate::event::{DiskRequest, LinkId, Output};
 use crate::history::History;
 use crate::settings::ZabSettings;
@@ -34,7 +35,7 @@ pub(crate) struct Context<'a> {
     /// Monotonic milliseconds.
     pub(crate) now: i64,
     pub(crate) settings: &'a ZabSettings,
-    pub(crate) config: &'a Arc<EnsembleConfig>,
+    pub(crate) configs: &'a mut Configs,
     pub(crate) epochs: Epochs,
     /// Our log could not be cut where a leader wanted it.
     pub(crate) wants_state: bool,
@@ -52,6 +53,34 @@ impl Context<'_> {
     pub(crate) fn disk(&mut self, request: DiskRequest) {
         *self.disk_requests += 1;
         self.output(Output::Disk(request));
+    }
+
+    /// Notes a configuration that was proposed, or that a new leader goes by.
+    pub(crate) fn see(&mut self, config: EnsembleConfig) {
+        if self.configs.see(config) {
+            let config = Arc::clone(self.configs.last_seen());
+            tracing::info!("configuration {:x} is proposed", config.version);
+            self.disk(DiskRequest::NoteConfig(config));
+            self.tell_members();
+        }
+    }
+
+    /// Puts a configuration in force. `None` if that changes nothing but its version.
+    pub(crate) fn activate(&mut self, config: &Arc<EnsembleConfig>) -> Option<Activated> {
+        let activated = self.configs.activate(config)?;
+        tracing::info!("configuration {:x} is in force:\n{config}", config.version);
+        self.disk(DiskRequest::EnterConfig(Arc::clone(config)));
+        self.tell_members();
+        activated.differs(config).then_some(activated)
+    }
+
+    fn tell_members(&mut self) {
+        let committed = Arc::clone(self.configs.committed());
+        let last_seen = Arc::clone(self.configs.last_seen());
+        self.output(Output::Members {
+            committed,
+            last_seen,
+        });
     }
 
     pub(crate) fn send(&mut self, link: LinkId, packet: QuorumPacket) {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ox_proto::{Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
+use ox_proto::{EnsembleConfig, Id, Notification, QuorumPacket, ServerId, TxnRecord, Zxid};
 
 /// Names a connection of the learner port; never given twice within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +82,7 @@ pub enum Input {
 }
 
 /// What the disk is asked for besides log entries. Order matters among these and the entries.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub enum DiskRequest {
     /// Store the accepted epoch.
     AcceptEpoch(u32),
@@ -103,6 +103,11 @@ pub enum DiskRequest {
     Install,
     /// Read the database anew from the disk.
     Reload,
+    /// Note a configuration that has been proposed.
+    NoteConfig(Arc<EnsembleConfig>),
+    /// Make a configuration the one that the next start goes by, and forget the noted one if it is
+    /// not newer.
+    EnterConfig(Arc<EnsembleConfig>),
 }
 
 /// A [`DiskRequest`] that is done.
@@ -132,6 +137,8 @@ pub enum DiskDone {
         /// The last entry of the log.
         last: Zxid,
     },
+    /// A configuration is noted or entered, or could not be: the log has it in any case.
+    ConfigKept,
 }
 
 /// What the log on disk can do for a learner whose last zxid is older than what memory holds.
@@ -249,6 +256,13 @@ pub enum Output {
     Apply {
         /// The transaction.
         record: Box<TxnRecord>,
+    },
+    /// The configurations have changed: these are where the members are, and where we are.
+    Members {
+        /// The one in force.
+        committed: Arc<EnsembleConfig>,
+        /// The newest that was proposed; the same if none is pending.
+        last_seen: Arc<EnsembleConfig>,
     },
     /// Serve clients from now on.
     Serve {

@@ -29,7 +29,13 @@
 //! Java waits, unless `leader.maxTimeToWaitForEpoch` says otherwise, and then only at the first
 //! barrier; that setting is here too.
 //!
-//! Source: `Leader.java`, `LearnerHandler.java`; quorum.md chapter 6.
+//! # Another leader
+//!
+//! A reconfiguration may leave this server without a vote, or move it. Then it names one of those
+//! that hold the reconfiguration, commits nothing any more, and goes when the others have gone to
+//! that one: if it closed their connections itself, some might never read who it is.
+//!
+//! Source: `Leader.java`, `LearnerHandler.java`; quorum.md chapters 6 and 11.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,8 +47,9 @@ use ox_proto::{EnsembleConfig, PacketType, QuorumPacket, ServerId, Zxid};
 use crate::broadcast::Broadcast;
 use crate::context::{Context, Epochs};
 use crate::event::{DiskDone, DiskRequest, LinkId, LogSearch, Output, Role};
-use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, inform_of};
+use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, commit_of};
 use crate::quorum::{Quorums, Tracker};
+use crate::settings::ZabSettings;
 use crate::sync::Ours;
 
 /// How far an epoch that a learner reports may be ahead of our own: so many elections in a row have
@@ -84,6 +91,9 @@ pub(crate) enum StepDown {
     /// Too few learners were heard from.
     #[error("no quorum of learners has been heard from within syncLimit")]
     QuorumLost,
+    /// A reconfiguration has named another leader.
+    #[error("a reconfiguration has named another leader")]
+    Succeeded,
     /// Our own disk takes too long.
     #[error("our own log has not been synced within syncLimit")]
     SlowDisk,
@@ -118,6 +128,10 @@ pub(crate) struct Leader {
     ready: Tracker,
     handlers: Handlers,
     broadcast: Broadcast,
+    /// The reconfiguration that has been proposed and not committed.
+    reconfig: Option<(Zxid, Arc<EnsembleConfig>)>,
+    /// Who is to lead in our place, and since when.
+    successor: Option<(ServerId, i64)>,
     /// When learners are pinged next, and how often that was done.
     next_round: i64,
     rounds: u64,
@@ -127,7 +141,7 @@ impl Leader {
     /// Begins to lead: everything in our log is our history.
     pub(crate) fn new(cx: &mut Context<'_>) -> Self {
         let own = cx.settings.own;
-        let quorums = Quorums::new([Arc::clone(cx.config)]);
+        let quorums = Quorums::new([Arc::clone(cx.configs.committed())]);
         let mut leader = Self {
             own,
             stage: Stage::Epochs,
@@ -142,6 +156,8 @@ impl Leader {
             ready: quorums.tracker(),
             handlers: Handlers::default(),
             broadcast: Broadcast::new(own, quorums.clone(), cx.history.last()),
+            reconfig: None,
+            successor: None,
             next_round: cx.now,
             rounds: 0,
             quorums,
@@ -176,6 +192,8 @@ impl Leader {
             ready: quorums.tracker(),
             handlers: Handlers::default(),
             broadcast: Broadcast::new(own, quorums.clone(), last),
+            reconfig: None,
+            successor: None,
             next_round: i64::MAX,
             rounds: 0,
             quorums,
@@ -195,6 +213,30 @@ impl Leader {
     /// The epoch of this leader, once it is chosen.
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Who is to lead in our place.
+    pub(crate) fn successor(&self) -> Option<ServerId> {
+        self.successor.map(|(server, _)| server)
+    }
+
+    /// Whether a quorum of `config` follows, and has been heard from lately.
+    pub(crate) fn is_followed_by_quorum_of(
+        &self,
+        settings: &ZabSettings,
+        now: i64,
+        config: Arc<EnsembleConfig>,
+    ) -> bool {
+        let since = now.saturating_sub(settings.sync_ms());
+        let mut held = Tracker::new([config]);
+        held.add(self.own);
+        for handler in self.handlers.values() {
+            let is_here = handler.state == HandlerState::Serving && since <= handler.heard;
+            if handler.votes && is_here {
+                held.add(handler.server);
+            }
+        }
+        held.has_all_quorums()
     }
 
     pub(crate) fn poll_timeout(&self) -> i64 {
@@ -279,7 +321,7 @@ impl Leader {
             return;
         }
         // Strangers have no say in which epoch it will be: they could use up all there are.
-        if cx.config.members.contains_key(&server) {
+        if cx.configs.contain(server) {
             if accepted > cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP) {
                 return self.drop_link(cx, link, "its epoch cannot be");
             }
@@ -354,6 +396,7 @@ impl Leader {
         let committed = cx.history.committed();
         Ours {
             epoch: self.epoch,
+            is_established: self.is_serving(),
             last_processed: match self.is_serving() {
                 true => committed.max(Zxid::new(self.epoch, 0)),
                 false => committed,
@@ -392,6 +435,7 @@ impl Leader {
                 if self.stage == Stage::Accepting && epoch == self.epoch =>
             {
                 self.enter(cx, Stage::EpochAcks);
+                self.prepare_configs(cx);
                 let waits = |handler: &Handler| handler.state == HandlerState::AwaitsEpoch;
                 for link in self.handlers.links(waits) {
                     self.handlers.announce_epoch(cx, link, self.epoch);
@@ -410,6 +454,44 @@ impl Leader {
         }
     }
 
+    /// What NEWLEADER will say is to be in force, so a quorum of that is needed too: what was proposed
+    /// and not activated, and the first of all configurations with a version.
+    fn prepare_configs(&mut self, cx: &mut Context<'_>) {
+        let first = cx.configs.committed();
+        if cx.configs.is_enabled() && first.version == 0 && !cx.configs.is_pending() {
+            let first = EnsembleConfig {
+                version: Zxid::new(self.epoch, 0).0,
+                ..EnsembleConfig::clone(first)
+            };
+            cx.see(first);
+        }
+        if !is_on(Mutant::G02) {
+            self.quorums = cx.configs.quorums();
+            self.ready = self.quorums.tracker();
+        }
+    }
+
+    /// Puts in force what is proposed. `acks` have acknowledged that, and all before it.
+    fn activate(&mut self, cx: &mut Context<'_>, acks: &Tracker) -> ServerId {
+        let config = Arc::clone(cx.configs.last_seen());
+        let now = config.addresses_of_voter(self.own);
+        let before = cx.configs.committed().addresses_of_voter(self.own);
+        let stays = now.is_some() && now == before;
+        let successor = match stays {
+            true => None,
+            false => self.broadcast.most_advanced(acks, &config),
+        };
+        cx.activate(&config);
+        self.quorums = cx.configs.quorums();
+        self.broadcast.set_quorums(self.quorums.clone(), true);
+        if let Some(successor) = successor {
+            tracing::warn!(sid = successor.0, "the new configuration has another leader");
+            self.successor = Some((successor, cx.now));
+            self.broadcast.end();
+        }
+        successor.unwrap_or(self.own)
+    }
+
     /// The third barrier: a quorum holds our history.
     fn establish(&mut self, cx: &mut Context<'_>) {
         let is_stored = cx.epochs.current == Some(self.epoch);
@@ -423,6 +505,10 @@ impl Leader {
             false => Zxid::new(self.epoch, 0),
         };
         self.broadcast = Broadcast::new(self.own, self.quorums.clone(), start);
+        if cx.configs.is_pending() {
+            let ready = self.ready.clone();
+            self.activate(cx, &ready);
+        }
         self.next_round = cx.now;
         cx.output(Output::Serve {
             role: Role::Leading,
@@ -507,6 +593,22 @@ impl Leader {
         self.drop_those_too_far_behind(cx);
     }
 
+    /// The same of a transaction that changes the members: it commits, and whatever is proposed behind
+    /// it, when quorums of both configurations hold it.
+    pub(crate) fn propose_reconfig(
+        &mut self,
+        cx: &mut Context<'_>,
+        zxid: Zxid,
+        payload: &Bytes,
+        config: EnsembleConfig,
+    ) {
+        cx.see(config);
+        self.reconfig = Some((zxid, Arc::clone(cx.configs.last_seen())));
+        self.quorums = cx.configs.quorums();
+        self.broadcast.set_quorums(self.quorums.clone(), false);
+        self.propose(cx, zxid, payload);
+    }
+
     /// Ends the connections of learners for which too much is kept.
     fn drop_those_too_far_behind(&mut self, cx: &mut Context<'_>) {
         for link in self
@@ -531,16 +633,14 @@ impl Leader {
 
     /// Commits what can be.
     fn commit(&mut self, cx: &mut Context<'_>) {
-        while let Some(zxid) = self.broadcast.poll_commit() {
+        while let Some((zxid, acks)) = self.broadcast.poll_commit() {
+            let is_reconfig = self.reconfig.take_if(|(at, _)| *at == zxid).is_some();
+            let designated = is_reconfig.then(|| self.activate(cx, &acks));
             for (link, handler) in self.handlers.iter_mut() {
-                if !handler.forwards {
-                    continue;
+                if handler.forwards {
+                    let packet = commit_of(cx, zxid, handler.votes, designated);
+                    handler.forward(cx, link, packet);
                 }
-                let packet = match handler.votes {
-                    true => QuorumPacket::bare(PacketType::Commit, zxid),
-                    false => inform_of(cx, zxid),
-                };
-                handler.forward(cx, link, packet);
             }
             cx.history.commit(zxid);
             cx.output(Output::Commit(zxid));
@@ -572,7 +672,10 @@ impl Leader {
         &self,
         is_heard: impl Fn(ServerId) -> bool,
     ) -> Result<(), StepDown> {
-        if self.is_serving() || self.electing.is_empty() {
+        if self.is_serving() {
+            return self.is_needed();
+        }
+        if self.electing.is_empty() {
             return Ok(());
         }
         let mut hoped_for = self.quorums.tracker();
@@ -590,6 +693,14 @@ impl Leader {
         match hoped_for.has_all_quorums() {
             true => Ok(()),
             false => Err(StepDown::Deserted),
+        }
+    }
+
+    /// Whether those that are to go to another leader are still here.
+    fn is_needed(&self) -> Result<(), StepDown> {
+        match self.successor.is_none() || self.heard_from_quorum(i64::MIN) {
+            true => Ok(()),
+            false => Err(StepDown::Succeeded),
         }
     }
 
@@ -616,6 +727,9 @@ impl Leader {
 
     fn round(&mut self, cx: &mut Context<'_>) -> Result<(), StepDown> {
         let patience = cx.settings.sync_ms();
+        if self.successor.is_some_and(|(_, since)| cx.now - since > patience) {
+            return Err(StepDown::Succeeded);
+        }
         let disk = self.broadcast.waits_for_disk_since();
         if disk.is_some_and(|since| cx.now - since > patience) {
             return Err(StepDown::SlowDisk);

@@ -9,10 +9,13 @@
 //! `Observer.java`; quorum.md chapters 7 to 9.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ox_mutant::{Mutant, is_on};
-use ox_proto::{LearnerInfo, PacketType, QuorumPacket, ServerId, TxnRecord, Zxid};
+use ox_proto::{
+    EnsembleConfig, LearnerInfo, PacketType, QuorumPacket, ServerId, Txn, TxnRecord, Zxid,
+};
 
 use crate::context::{Context, Epochs};
 use crate::election::Vote;
@@ -63,16 +66,52 @@ pub(crate) enum Leave {
     /// It wants our log cut where that cannot be done; it will be asked for its whole state.
     #[error("our log cannot be cut where the leader wants it")]
     Uncuttable,
+    /// A reconfiguration has changed our role, or who leads. With a leader named there is no election.
+    #[error("a reconfiguration has changed our role, or who leads")]
+    Reconfigured {
+        /// Who leads now, and the zxid of the reconfiguration.
+        designated: Option<(ServerId, Zxid)>,
+    },
     /// It does not keep to the protocol.
     #[error("it has sent {0}")]
     Protocol(String),
 }
 
 /// What must happen in order.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 enum Step {
-    Commit(Zxid),
+    Commit(Committed),
     Synced,
+}
+
+/// A commit, and whom it names as the leader if it changes the members.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Committed {
+    zxid: Zxid,
+    designated: Option<ServerId>,
+}
+
+impl Committed {
+    fn plain(zxid: Zxid) -> Self {
+        let designated = None;
+        Self { zxid, designated }
+    }
+
+    /// Reads a commit, or an inform: one that activates begins with who is to lead.
+    fn read(packet: &QuorumPacket) -> Result<Self, Leave> {
+        let zxid = packet.zxid;
+        let activates = matches!(
+            packet.r#type,
+            PacketType::CommitAndActivate | PacketType::InformAndActivate
+        );
+        let leader = packet.data.as_deref().and_then(<[u8]>::first_chunk::<8>);
+        let designated = match (activates, leader) {
+            (false, _) => None,
+            (true, Some(leader)) => Some(ServerId(i64::from_be_bytes(*leader))),
+            (true, None) => return Err(unexpected(packet, "without a leader")),
+        };
+        Ok(Self { zxid, designated })
+    }
 }
 
 /// A proposal that is not in our log yet.
@@ -107,11 +146,15 @@ pub(crate) struct Learner {
     /// The state came as a snapshot, and what is committed behind it is applied to that.
     by_state: bool,
     /// Commits that came while their proposals wait for UPTODATE.
-    committed: VecDeque<Zxid>,
+    committed: VecDeque<Committed>,
     /// Proposals in our log that have not been acknowledged.
     to_ack: VecDeque<Zxid>,
     /// Proposals that have not been committed.
     outstanding: VecDeque<Zxid>,
+    /// The configurations of proposals that change the members and are not committed.
+    reconfigs: VecDeque<(Zxid, Arc<EnsembleConfig>)>,
+    /// What NEWLEADER has said is to be in force.
+    new_config: Option<Arc<EnsembleConfig>>,
     /// Commits and syncs that wait for our own disk.
     steps: VecDeque<Step>,
     /// Everything up to this zxid is committed, as far as this leader has told.
@@ -161,6 +204,8 @@ impl Learner {
             committed: VecDeque::new(),
             to_ack: VecDeque::new(),
             outstanding: VecDeque::new(),
+            reconfigs: VecDeque::new(),
+            new_config: None,
             steps: VecDeque::new(),
             confirmed: Zxid::ZERO,
             is_fuzzy: false,
@@ -300,7 +345,7 @@ impl Learner {
         let info = LearnerInfo {
             server: cx.settings.own,
             protocol_version: LearnerInfo::PROTOCOL,
-            config_version: cx.config.version,
+            config_version: cx.configs.committed().version,
         };
         let after_ms = cx.settings.init_ms();
         cx.output(Output::ReadTimeout { link, after_ms });
@@ -482,7 +527,7 @@ impl Learner {
             (Phase::Preparing, DiskDone::Truncated { last }) => self.begin_sync(cx, last),
             (Phase::Preparing, DiskDone::NotTruncated) => return Err(Leave::Uncuttable),
             (Phase::Entering, DiskDone::EpochEntered(epoch)) if epoch == self.epoch => {
-                self.entered(cx);
+                self.entered(cx)?;
             }
             _ => return Ok(()),
         }
@@ -498,11 +543,15 @@ impl Learner {
                     .proposed
                     .pop_front_if(|entry| entry.zxid == packet.zxid);
                 let entry = entry.ok_or_else(|| unexpected(&packet, "out of order"))?;
-                self.take_over(cx, entry)
+                let committed = Committed::read(&packet)?;
+                self.take_over(cx, entry)?;
+                self.activate(cx, &committed)
             }
             PacketType::Inform | PacketType::InformAndActivate => {
+                let committed = Committed::read(&packet)?;
                 let entry = self.informed(cx, packet)?;
-                self.take_over(cx, entry)
+                self.take_over(cx, entry)?;
+                self.activate(cx, &committed)
             }
             PacketType::NewLeader => self.new_leader(cx, &packet),
             // They come from a leader whose pinger runs already.
@@ -511,15 +560,15 @@ impl Learner {
     }
 
     /// Keeps a proposal that may not be logged yet.
-    fn proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<(), Leave> {
+    fn proposal(&mut self, cx: &mut Context<'_>, packet: QuorumPacket) -> Result<(), Leave> {
         let entry = self.read_proposal(cx, packet)?;
         self.proposed.push_back(entry);
         Ok(())
     }
 
     /// Reads a transaction that is committed already. One that changes the members stands behind
-    /// the id of the server that is to lead then; our own are those of our configuration file.
-    fn informed(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
+    /// the id of the server that is to lead then.
+    fn informed(&mut self, cx: &mut Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
         let mut packet = packet;
         if packet.r#type == PacketType::InformAndActivate {
             let data = packet.data.unwrap_or_default();
@@ -528,7 +577,11 @@ impl Learner {
         self.read_proposal(cx, packet)
     }
 
-    fn read_proposal(&mut self, cx: &Context<'_>, packet: QuorumPacket) -> Result<Proposed, Leave> {
+    fn read_proposal(
+        &mut self,
+        cx: &mut Context<'_>,
+        packet: QuorumPacket,
+    ) -> Result<Proposed, Leave> {
         let zxid = packet.zxid;
         if self.last_proposed.is_some_and(|last| !zxid.follows(last)) {
             return Err(unexpected(&packet, "with a gap before it"));
@@ -542,12 +595,82 @@ impl Learner {
             .ok()
             .filter(|record| record.header.zxid == zxid)
             .ok_or_else(|| Leave::Protocol(format!("a proposal {zxid} that cannot be read")))?;
+        self.note_reconfig(cx, &record)?;
         self.last_proposed = Some(zxid);
         Ok(Proposed {
             zxid,
             payload,
             record: Box::new(record),
         })
+    }
+
+    /// What changes the members counts from its proposal on.
+    fn note_reconfig(&mut self, cx: &mut Context<'_>, record: &TxnRecord) -> Result<(), Leave> {
+        let Txn::Reconfig(txn) = &record.txn else {
+            return Ok(());
+        };
+        if !cx.configs.is_enabled() {
+            return Ok(());
+        }
+        let zxid = record.header.zxid;
+        let text = std::str::from_utf8(txn.data.as_deref().unwrap_or_default()).ok();
+        let config = text.and_then(|text| EnsembleConfig::parse(text).ok());
+        let config = config.filter(|config| config.version == zxid.0 && config.voters().count() > 0);
+        let what = || Leave::Protocol(format!("a reconfiguration {zxid} that cannot be read"));
+        let config = config.ok_or_else(what)?;
+        // An old one stands in the history that comes in a synchronization.
+        if config.version > cx.configs.committed().version && !is_on(Mutant::G03) {
+            cx.see(config.clone());
+        }
+        let config = Arc::new(config);
+        if is_on(Mutant::G04) {
+            cx.activate(&config);
+        }
+        self.reconfigs.push_back((zxid, config));
+        Ok(())
+    }
+
+    /// Puts in force what a commit says that names a leader.
+    fn activate(&mut self, cx: &mut Context<'_>, committed: &Committed) -> Result<(), Leave> {
+        let &Committed { zxid, designated } = committed;
+        while self.reconfigs.front().is_some_and(|(at, _)| *at < zxid) {
+            self.reconfigs.pop_front();
+        }
+        let Some((_, config)) = self.reconfigs.pop_front_if(|(at, _)| *at == zxid) else {
+            return Ok(());
+        };
+        let Some(leader) = designated else {
+            return Ok(());
+        };
+        match cx.activate(&config) {
+            Some(activated) if activated.role_changed || leader != self.leader => {
+                let designated = Some((leader, zxid));
+                Err(Leave::Reconfigured { designated })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Puts in force what NEWLEADER has said. One that is of this very epoch and not committed yet
+    /// waits for its commit: a Java leader names what is only proposed.
+    fn activate_new_config(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
+        let Some(config) = self.new_config.take() else {
+            return Ok(());
+        };
+        let version = Zxid(config.version);
+        let is_proposed = version.epoch() == self.epoch && version.counter() != 0;
+        if is_proposed && version > self.confirmed {
+            return Ok(());
+        }
+        match cx.activate(&config) {
+            Some(activated)
+                if activated.role_changed || activated.unseats(&config, self.leader) =>
+            {
+                let designated = None;
+                Err(Leave::Reconfigured { designated })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Something of the leader's history that is committed.
@@ -566,6 +689,7 @@ impl Learner {
         if packet.zxid != Zxid::new(self.epoch, 0) {
             return Err(unexpected(packet, "of another epoch"));
         }
+        self.read_new_config(cx, packet)?;
         if is_on(Mutant::M08) {
             self.ack_new_leader(cx);
         }
@@ -584,7 +708,27 @@ impl Learner {
         Ok(())
     }
 
-    fn entered(&mut self, cx: &mut Context<'_>) {
+    /// The configuration that a new leader goes by.
+    fn read_new_config(
+        &mut self,
+        cx: &mut Context<'_>,
+        packet: &QuorumPacket,
+    ) -> Result<(), Leave> {
+        let data = packet.data.as_deref().unwrap_or_default();
+        // A leader that knows of none sends a byte or nothing.
+        if !cx.configs.is_enabled() || data.len() <= 1 {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(data).ok();
+        let config = text.and_then(|text| EnsembleConfig::parse(text).ok());
+        let config = config.filter(|config| config.voters().count() > 0);
+        let config = config.ok_or_else(|| unexpected(packet, "with a configuration of no sense"))?;
+        cx.see(config.clone());
+        self.new_config = Some(Arc::new(config));
+        Ok(())
+    }
+
+    fn entered(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
         self.phase = Phase::AwaitsService;
         if self.by_state {
             self.confirmed = cx.history.last();
@@ -594,11 +738,12 @@ impl Learner {
             let after_ms = cx.settings.sync_ms();
             cx.output(Output::ReadTimeout { link, after_ms });
         }
-        self.commit_confirmed(cx);
+        self.commit_confirmed(cx)?;
         if is_on(Mutant::M12) {
             cx.history.lose_newest();
         }
         self.ack_new_leader(cx);
+        Ok(())
     }
 
     fn ack_new_leader(&mut self, cx: &mut Context<'_>) {
@@ -607,14 +752,15 @@ impl Learner {
     }
 
     /// Applies what was committed before we came.
-    fn commit_confirmed(&mut self, cx: &mut Context<'_>) {
+    fn commit_confirmed(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
         let behind = cx.history.behind(cx.history.committed());
         let ready: Vec<_> = behind
             .map(|entry| entry.zxid)
             .take_while(|&zxid| zxid <= self.confirmed)
             .collect();
-        self.steps.extend(ready.into_iter().map(Step::Commit));
-        self.advance(cx);
+        let commits = ready.into_iter().map(Committed::plain);
+        self.steps.extend(commits.map(Step::Commit));
+        self.advance(cx)
     }
 
     /// Between our acknowledgement of NEWLEADER and UPTODATE.
@@ -622,12 +768,13 @@ impl Learner {
         match packet.r#type {
             PacketType::Proposal => self.proposal(cx, packet),
             PacketType::Commit | PacketType::CommitAndActivate => {
-                self.committed.push_back(packet.zxid);
+                self.committed.push_back(Committed::read(&packet)?);
                 Ok(())
             }
             PacketType::Inform | PacketType::InformAndActivate => {
+                let committed = Committed::read(&packet)?;
                 let entry = self.informed(cx, packet)?;
-                self.committed.push_back(entry.zxid);
+                self.committed.push_back(committed);
                 self.proposed.push_back(entry);
                 Ok(())
             }
@@ -637,20 +784,21 @@ impl Learner {
     }
 
     fn up_to_date(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
+        self.activate_new_config(cx)?;
         self.phase = Phase::Serving;
         self.ack_new_leader(cx);
         if self.observes && !is_on(Mutant::M04) {
             // What is not committed comes again, as an inform.
             let committed = &self.committed;
             self.proposed
-                .retain(|entry| committed.contains(&entry.zxid));
+                .retain(|entry| committed.iter().any(|it| it.zxid == entry.zxid));
             self.last_proposed = self.proposed.back().map(|entry| entry.zxid);
         }
         for entry in std::mem::take(&mut self.proposed) {
             self.accept(cx, entry)?;
         }
-        for zxid in std::mem::take(&mut self.committed) {
-            self.commit(cx, zxid)?;
+        for committed in std::mem::take(&mut self.committed) {
+            self.commit(cx, committed)?;
         }
         self.acknowledge(cx);
         if !self.is_fuzzy {
@@ -661,8 +809,8 @@ impl Learner {
 
     /// Serves clients once every commit that has come by now is applied.
     fn serve_behind_commits(&mut self, cx: &mut Context<'_>) {
-        let last = self.steps.iter().rev().find_map(|step| match *step {
-            Step::Commit(zxid) => Some(zxid),
+        let last = self.steps.iter().rev().find_map(|step| match step {
+            Step::Commit(committed) => Some(committed.zxid),
             Step::Synced => None,
         });
         self.serves_from = Some(last.unwrap_or(cx.history.committed()));
@@ -718,17 +866,17 @@ impl Learner {
             PacketType::Commit | PacketType::CommitAndActivate
                 if self.observes && !is_on(Mutant::M04) => {}
             PacketType::Commit | PacketType::CommitAndActivate => {
-                self.commit(cx, packet.zxid)?;
+                self.commit(cx, Committed::read(&packet)?)?;
             }
             PacketType::Inform | PacketType::InformAndActivate => {
+                let committed = Committed::read(&packet)?;
                 let entry = self.informed(cx, packet)?;
-                let zxid = entry.zxid;
                 self.accept(cx, entry)?;
-                self.commit(cx, zxid)?;
+                self.commit(cx, committed)?;
             }
             PacketType::Sync => {
                 self.steps.push_back(Step::Synced);
-                self.advance(cx);
+                self.advance(cx)?;
             }
             PacketType::Ping => {
                 if std::mem::take(&mut self.is_fuzzy) {
@@ -749,7 +897,8 @@ impl Learner {
     }
 
     /// The leader has committed a proposal: it must be the oldest.
-    fn commit(&mut self, cx: &mut Context<'_>, zxid: Zxid) -> Result<(), Leave> {
+    fn commit(&mut self, cx: &mut Context<'_>, committed: Committed) -> Result<(), Leave> {
+        let zxid = committed.zxid;
         match self.outstanding.front() {
             None => {
                 tracing::warn!("Committing {zxid} without seeing txn");
@@ -763,17 +912,16 @@ impl Learner {
         }
         self.outstanding.pop_front();
         self.confirmed = self.confirmed.max(zxid);
-        self.steps.push_back(Step::Commit(zxid));
-        self.advance(cx);
-        Ok(())
+        self.steps.push_back(Step::Commit(committed));
+        self.advance(cx)
     }
 
     /// Our own disk has caught up.
-    pub(crate) fn flushed(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn flushed(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
         if self.phase == Phase::Serving || is_on(Mutant::M09) {
             self.acknowledge(cx);
         }
-        self.advance(cx);
+        self.advance(cx)
     }
 
     fn acknowledge(&mut self, cx: &mut Context<'_>) {
@@ -785,26 +933,15 @@ impl Learner {
     }
 
     /// Does what need not wait any more, in order.
-    fn advance(&mut self, cx: &mut Context<'_>) {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Leave> {
         let flushed = cx.history.flushed();
-        let is_ready = |step: &mut Step| match *step {
-            Step::Commit(zxid) => zxid <= flushed,
+        let is_ready = |step: &mut Step| match step {
+            Step::Commit(committed) => committed.zxid <= flushed,
             Step::Synced => true,
         };
         while let Some(step) = self.steps.pop_front_if(is_ready) {
             match step {
-                // The database may hold it since before the connection was made.
-                Step::Commit(zxid) if zxid <= cx.history.committed() => {}
-                Step::Commit(zxid) => {
-                    if let Some(observers) = &mut self.observers {
-                        observers.commits(cx, zxid);
-                    }
-                    cx.history.commit(zxid);
-                    cx.output(Output::Commit(zxid));
-                    if let Some(observers) = &mut self.observers {
-                        observers.committed(cx);
-                    }
-                }
+                Step::Commit(committed) => self.perform_commit(cx, &committed)?,
                 Step::Synced => {
                     let observers = self.observers.as_mut();
                     if !observers.is_some_and(|observers| observers.synced(cx)) {
@@ -814,6 +951,27 @@ impl Learner {
             }
         }
         self.serve_if_ready(cx);
+        Ok(())
+    }
+
+    fn perform_commit(
+        &mut self,
+        cx: &mut Context<'_>,
+        committed: &Committed,
+    ) -> Result<(), Leave> {
+        let &Committed { zxid, designated } = committed;
+        // The database may hold it since before the connection was made.
+        if cx.history.committed() < zxid {
+            if let Some(observers) = &mut self.observers {
+                observers.commits(cx, zxid, designated);
+            }
+            cx.history.commit(zxid);
+            cx.output(Output::Commit(zxid));
+            if let Some(observers) = &mut self.observers {
+                observers.committed(cx);
+            }
+        }
+        self.activate(cx, committed)
     }
 
     /// Ends the connections.

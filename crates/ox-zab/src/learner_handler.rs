@@ -180,7 +180,7 @@ impl Introduction {
         if info.protocol_version < LearnerInfo::PROTOCOL {
             return Err("it speaks the protocol from before 3.4".into());
         }
-        if info.config_version > cx.config.version {
+        if info.config_version > cx.configs.committed().version {
             return Err("its configuration is newer than ours".into());
         }
         if info.server == cx.settings.own {
@@ -376,10 +376,30 @@ impl Handlers {
     }
 }
 
-/// What observers are sent of a transaction that is in our history and commits now.
-pub(crate) fn inform_of(cx: &Context<'_>, zxid: Zxid) -> QuorumPacket {
-    let entry = cx.history.behind(Zxid(zxid.0 - 1)).next();
-    let entry = entry.expect("what is not committed is in memory");
-    let payload = Bytes::clone(&entry.payload);
-    QuorumPacket::with_data(PacketType::Inform, zxid, payload)
+/// What is sent when a transaction commits that is in our history: to who votes that it does, to
+/// others the transaction. One that changes the members names the server that is to lead then.
+pub(crate) fn commit_of(
+    cx: &Context<'_>,
+    zxid: Zxid,
+    votes: bool,
+    designated: Option<ServerId>,
+) -> QuorumPacket {
+    let entry = || {
+        let entry = cx.history.behind(Zxid(zxid.0 - 1)).next();
+        entry.expect("what is not committed is in memory")
+    };
+    let Some(leader) = designated else {
+        return match votes {
+            true => QuorumPacket::bare(PacketType::Commit, zxid),
+            false => {
+                QuorumPacket::with_data(PacketType::Inform, zxid, Bytes::clone(&entry().payload))
+            }
+        };
+    };
+    let mut data = leader.0.to_be_bytes().to_vec();
+    if votes {
+        return QuorumPacket::with_data(PacketType::CommitAndActivate, zxid, data);
+    }
+    data.extend_from_slice(&entry().payload);
+    QuorumPacket::with_data(PacketType::InformAndActivate, zxid, data)
 }

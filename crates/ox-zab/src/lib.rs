@@ -5,6 +5,7 @@
 //! Source: Zab paper; quorum.md chapters 3 and 6 to 9.
 
 mod broadcast;
+mod configs;
 mod context;
 mod election;
 mod event;

@@ -32,17 +32,22 @@ pub(crate) struct Choice {
 
 impl MasterChoice {
     pub(crate) fn new(settings: &ObserverSettings, config: &Arc<EnsembleConfig>) -> Self {
-        let mut random = Random::new(settings.seed);
-        let mut order = Vec::new();
-        if settings.master_limit.is_some() {
-            order.extend(config.voters());
-            random.shuffle(&mut order);
-        }
-        Self {
+        let mut choice = Self {
             settings: settings.clone(),
-            random,
-            order,
+            random: Random::new(settings.seed),
+            order: Vec::new(),
             next: 0,
+        };
+        choice.set_voters(config);
+        choice
+    }
+
+    /// Other servers vote from now on.
+    pub(crate) fn set_voters(&mut self, config: &EnsembleConfig) {
+        if self.settings.master_limit.is_some() {
+            self.order = config.voters().collect();
+            self.random.shuffle(&mut self.order);
+            self.next = 0;
         }
     }
 

@@ -14,11 +14,11 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ox_proto::{OpCode, PacketType, QuorumPacket, Zxid};
+use ox_proto::{OpCode, PacketType, QuorumPacket, ServerId, Zxid};
 
 use crate::context::Context;
 use crate::event::{LinkId, LogSearch, Output};
-use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, inform_of};
+use crate::learner_handler::{EpochAck, Handler, HandlerState, Handlers, Introduction, commit_of};
 use crate::sync::Ours;
 
 /// Questions of observers that the leader has not answered. Whoever asks more does not wait for
@@ -160,6 +160,7 @@ impl ObserverMaster {
     fn ours(&self, cx: &Context<'_>) -> Ours {
         Ours {
             epoch: self.epoch,
+            is_established: true,
             last_processed: self.last_processed(cx),
         }
     }
@@ -238,12 +239,17 @@ impl ObserverMaster {
     }
 
     /// A transaction is about to be committed.
-    pub(crate) fn commits(&mut self, cx: &mut Context<'_>, zxid: Zxid) {
+    pub(crate) fn commits(
+        &mut self,
+        cx: &mut Context<'_>,
+        zxid: Zxid,
+        designated: Option<ServerId>,
+    ) {
         let links = self.handlers.links(|handler| handler.forwards);
         if links.is_empty() {
             return;
         }
-        let inform = inform_of(cx, zxid);
+        let inform = commit_of(cx, zxid, false, designated);
         for link in links {
             let handler = self.handlers.known(link);
             handler.forward(cx, link, inform.clone());

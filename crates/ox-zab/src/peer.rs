@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ox_proto::{
-    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ServerId, Zxid,
+    EnsembleConfig, Member, MemberRole, PacketType, PeerState, QuorumPacket, ReconfigError,
+    ReconfigRequest, ServerId, Zxid,
 };
 
+use crate::configs::Configs;
 use crate::context::{Context, Epochs};
 use crate::election::{Election, ElectionOutput, ElectionSettings, ElectionTiming, Vote};
 use crate::event::{DiskDone, DiskRequest, Input, LinkId, LogSearch, Output};
@@ -36,8 +38,10 @@ const RETRIES_MS: [i64; 6] = [0, 0, 100, 200, 400, 800];
 pub struct Membership {
     /// Whether this server is a participant or an observer.
     pub role: MemberRole,
-    /// Who belongs to the ensemble.
+    /// Who belongs to the ensemble: what is in force.
     pub config: Arc<EnsembleConfig>,
+    /// What was proposed and not activated before this server stopped.
+    pub proposed: Option<EnsembleConfig>,
     /// What the disk says.
     pub epochs: Epochs,
     /// How long elections wait for what.
@@ -48,14 +52,15 @@ pub struct Membership {
 #[derive(Clone, Debug, Hash)]
 pub struct Peer {
     settings: ZabSettings,
-    config: Arc<EnsembleConfig>,
-    role: MemberRole,
+    configs: Configs,
     epochs: Epochs,
     history: History,
     election: Election,
     state: State,
     /// The election knows that the epoch of this role has begun.
     is_established: bool,
+    /// A reconfiguration has said who leads, so the next role begins without an election.
+    is_appointed: bool,
     /// Leaders in a row that were left without having served under them.
     failures: usize,
     /// When the next election may begin, in monotonic milliseconds.
@@ -92,27 +97,33 @@ impl Peer {
         let Membership {
             role,
             config,
+            proposed,
             epochs,
             timing,
         } = membership;
+        let mut configs = Configs::new(settings.own, settings.reconfig.is_some(), role, config);
+        if let Some(proposed) = proposed {
+            configs.see(proposed);
+        }
+        configs.take_changed();
         let election = Election::new(ElectionSettings {
             server: settings.own,
             role,
-            committed: Arc::clone(&config),
-            last_seen: Arc::clone(&config),
-            reconfig_enabled: false,
+            committed: Arc::clone(configs.committed()),
+            last_seen: Arc::clone(configs.last_seen()),
+            reconfig_enabled: configs.is_enabled(),
             timing,
         });
-        let masters = MasterChoice::new(&settings.observers, &config);
+        let masters = MasterChoice::new(&settings.observers, configs.committed());
         Self {
             settings,
-            config,
-            role,
+            configs,
             epochs,
             history,
             election,
             state: State::Waiting,
             is_established: false,
+            is_appointed: false,
             failures: 0,
             look_at: i64::MIN,
             disk_requests: 0,
@@ -144,12 +155,13 @@ impl Peer {
         let membership = Membership {
             role: MemberRole::Participant,
             config: Arc::new(config),
+            proposed: None,
             epochs,
             timing: ElectionTiming::default(),
         };
         let mut peer = Self::member(settings, membership, History::new(last, 0));
         peer.is_established = true;
-        let leader = Leader::alone(own, Arc::clone(&peer.config), last);
+        let leader = Leader::alone(own, Arc::clone(peer.configs.committed()), last);
         peer.state = State::Alone(Box::new(leader));
         peer
     }
@@ -226,9 +238,9 @@ impl Peer {
         match &self.state {
             State::Alone(_) | State::Leading(_) => PeerState::Leading,
             State::Waiting | State::Looking => PeerState::Looking,
-            State::Learning(_) => match self.role {
-                MemberRole::Participant => PeerState::Following,
-                MemberRole::Observer => PeerState::Observing,
+            State::Learning(learner) => match learner.observes() {
+                false => PeerState::Following,
+                true => PeerState::Observing,
             },
         }
     }
@@ -242,9 +254,57 @@ impl Peer {
         }
     }
 
-    /// Who belongs to the ensemble.
-    pub fn config(&self) -> &EnsembleConfig {
-        &self.config
+    /// Who belongs to the ensemble: the configuration in force.
+    pub fn config(&self) -> &Arc<EnsembleConfig> {
+        self.configs.committed()
+    }
+
+    /// The newest configuration that was proposed; the one in force if none is pending.
+    pub fn last_seen_config(&self) -> &EnsembleConfig {
+        self.configs.last_seen()
+    }
+
+    /// Whether this server votes, by the configuration in force. One that is in none follows.
+    pub fn role(&self) -> MemberRole {
+        self.configs.role()
+    }
+
+    /// The tree that was found on the disk holds this configuration, so it was proposed at least.
+    /// Only before [`start`](Self::start).
+    pub fn recall_config(&mut self, config: EnsembleConfig) {
+        if config.version > self.configs.last_seen().version && self.configs.see(config) {
+            self.configs_changed();
+        }
+    }
+
+    /// What a reconfig request comes to, if this server leads and can do it: the next configuration,
+    /// still with the version of the present one.
+    ///
+    /// # Errors
+    /// In the order in which Java finds them.
+    pub fn plan_reconfig(
+        &self,
+        now: i64,
+        request: &ReconfigRequest,
+    ) -> Result<EnsembleConfig, ReconfigError> {
+        let rules = self.settings.reconfig.ok_or(ReconfigError::Disabled)?;
+        let State::Leading(leader) = &self.state else {
+            return Err(ReconfigError::Standalone);
+        };
+        if self.configs.is_pending() {
+            return Err(ReconfigError::InProgress);
+        }
+        let config = self.configs.committed();
+        let (expected, actual) = (request.current_config_id, config.version);
+        if ![-1, actual].contains(&expected) {
+            return Err(ReconfigError::Version { expected, actual });
+        }
+        let config = config.changed(request, rules)?;
+        let new = Arc::new(config.clone());
+        match leader.is_followed_by_quorum_of(&self.settings, now, new) {
+            true => Ok(config),
+            false => Err(ReconfigError::NoQuorum),
+        }
     }
 
     /// The epochs on stable storage.
@@ -308,6 +368,26 @@ impl Peer {
         self.with_leader(now, |leader, cx| leader.propose(cx, zxid, &payload));
     }
 
+    /// Broadcasts a transaction that changes the members to `config`, the version of which is its
+    /// zxid.
+    ///
+    /// # Panics
+    /// If `zxid` is not the next.
+    pub fn propose_reconfig(
+        &mut self,
+        now: i64,
+        zxid: Zxid,
+        payload: Bytes,
+        config: EnsembleConfig,
+    ) {
+        assert_eq!(Some(zxid), self.next_zxid(), "it may not be proposed");
+        assert_eq!(config.version, zxid.0, "the version is the zxid");
+        self.history.append(zxid, Bytes::clone(&payload));
+        self.with_leader(now, |leader, cx| {
+            leader.propose_reconfig(cx, zxid, &payload, config);
+        });
+    }
+
     /// The counter of this epoch is spent: a new one must begin.
     pub fn roll_over(&mut self, now: i64) {
         if let State::Leading(_) = self.state {
@@ -345,7 +425,7 @@ impl Peer {
         let context = Context {
             now,
             settings: &self.settings,
-            config: &self.config,
+            configs: &mut self.configs,
             epochs: self.epochs,
             wants_state: self.wants_state,
             history: &mut self.history,
@@ -378,14 +458,33 @@ impl Peer {
                 sid = learner.master().0,
                 "leaving the server we learn from: {reason}"
             );
+            let leader = learner.leader();
+            if let Leave::Reconfigured { designated } = reason {
+                self.configs_changed();
+                if let Some((designated, zxid)) = designated {
+                    self.appoint((designated != leader).then_some(designated), zxid);
+                }
+            }
             self.look_again(now);
         } else {
             self.after_role();
         }
     }
 
+    /// The election hears of other configurations, and an observer of other followers.
+    fn configs_changed(&mut self) {
+        if self.configs.take_changed() {
+            let (committed, last_seen) = (self.configs.committed(), self.configs.last_seen());
+            self.masters.set_voters(committed);
+            let (committed, last_seen) = (Arc::clone(committed), Arc::clone(last_seen));
+            let role = self.configs.role();
+            self.election.set_configs(committed, last_seen, role);
+        }
+    }
+
     /// A leader that has been established, and a learner that is up to date, say so in their votes.
     fn after_role(&mut self) {
+        self.configs_changed();
         if self.is_established {
             return;
         }
@@ -398,8 +497,23 @@ impl Peer {
         self.election.established(epoch.into());
     }
 
+    /// The next role begins without an election, under another leader if there is one.
+    fn appoint(&mut self, leader: Option<ServerId>, zxid: Zxid) {
+        self.is_appointed = true;
+        if let Some(leader) = leader {
+            self.election.designate(leader, zxid);
+        }
+    }
+
     /// Ends the role, and goes on to elect once the disk is done.
     fn look_again(&mut self, now: i64) {
+        self.configs_changed();
+        if let State::Leading(leader) = &self.state
+            && let Some(successor) = leader.successor()
+        {
+            let zxid = leader.last_proposed();
+            self.appoint(Some(successor), zxid);
+        }
         let (state, mut cx) = self.parts(now);
         let (served, observed) = match state {
             State::Leading(leader) => {
@@ -415,7 +529,7 @@ impl Peer {
         let has_failed = matches!(state, State::Learning(_)) && !served;
         self.failures = if has_failed { self.failures + 1 } else { 0 };
         let mut wait = RETRIES_MS[self.failures.min(RETRIES_MS.len() - 1)];
-        if observed {
+        if observed && !self.is_appointed {
             // When a leader ends, its observers should not all ask at once who is next.
             wait += self.masters.election_delay_ms();
         }
@@ -424,7 +538,9 @@ impl Peer {
             self.outputs.push_back(Output::Retire);
         }
         self.state = State::Waiting;
-        self.election.set_state(PeerState::Looking);
+        if !self.is_appointed {
+            self.election.set_state(PeerState::Looking);
+        }
         if self.half_replaced && self.disk_requests == 0 {
             self.parts(now).1.disk(DiskRequest::Reload);
         }
@@ -439,7 +555,7 @@ impl Peer {
     /// Someone elects, with this vote.
     fn voter_looks(&mut self, now: i64, server: ServerId, vote: &Vote) {
         let elected_by = self.election.vote();
-        let is_voter = self.config.is_voter(server);
+        let is_voter = self.configs.quorums().is_voter(server);
         let (state, cx) = self.parts(now);
         let State::Leading(leader) = state else {
             return;
@@ -471,20 +587,29 @@ impl Peer {
 
     fn look_if_ready(&mut self, now: i64) {
         if matches!(self.state, State::Waiting) && self.is_quiet() && self.look_at <= now {
+            if std::mem::take(&mut self.is_appointed)
+                && let Some((state, vote)) = self.election.take_role()
+            {
+                return self.elected(now, state, vote);
+            }
             tracing::info!(
                 zxid = %self.history.last(),
                 epoch = ?self.epochs.current,
                 "LOOKING",
             );
             self.state = State::Looking;
-            let (last, current) = (self.history.last(), self.epochs.current_code());
-            let last = match self.epochs.current {
-                Some(_) => last,
-                None => Zxid(-1),
-            };
-            self.election.look(now, last, current);
+            self.begin_round(now);
             self.after_election(now);
         }
+    }
+
+    fn begin_round(&mut self, now: i64) {
+        let (last, current) = (self.history.last(), self.epochs.current_code());
+        let last = match self.epochs.current {
+            Some(_) => last,
+            None => Zxid(-1),
+        };
+        self.election.look(now, last, current);
     }
 
     /// Performs what the election wants done.
@@ -496,8 +621,17 @@ impl Peer {
                 }
                 ElectionOutput::DialAll => self.outputs.push_back(Output::DialPeers),
                 ElectionOutput::Elected { state, vote, .. } => self.elected(now, state, vote),
-                // Only with reconfiguration enabled.
-                ElectionOutput::AdoptConfig(_) => {}
+                ElectionOutput::AdoptConfig(config) => {
+                    let (_, mut cx) = self.parts(now);
+                    cx.activate(&Arc::new(config));
+                    // The election has it already.
+                    if self.configs.take_changed() {
+                        self.masters.set_voters(self.configs.committed());
+                    }
+                    if matches!(self.state, State::Looking) && !self.election.is_running() {
+                        self.begin_round(now);
+                    }
+                }
             }
         }
     }
@@ -653,10 +787,7 @@ impl Peer {
             State::Alone(_) | State::Leading(_) => {
                 self.with_leader(now, |leader, cx| leader.flushed(cx, zxid));
             }
-            State::Learning(_) => self.with_learner(now, |learner, cx| {
-                learner.flushed(cx);
-                Ok(())
-            }),
+            State::Learning(_) => self.with_learner(now, |learner, cx| learner.flushed(cx)),
             State::Waiting => self.look_if_ready(now),
             State::Looking => {}
         }
@@ -668,7 +799,7 @@ impl Peer {
             DiskDone::EpochAccepted(epoch) => {
                 self.epochs.accepted = self.epochs.accepted.max(epoch);
             }
-            DiskDone::EpochAnnounced(_) => {}
+            DiskDone::EpochAnnounced(_) | DiskDone::ConfigKept => {}
             DiskDone::EpochEntered(epoch) => {
                 self.epochs.current = Some(epoch);
                 self.wants_state = false;
@@ -741,11 +872,13 @@ mod tests {
                 force_snapshot_sync: false,
                 leader: LeaderSettings::default(),
                 observers: ObserverSettings::default(),
+                reconfig: None,
                 max_record: 1000,
             };
             let membership = Membership {
                 role: MemberRole::Participant,
                 config: Arc::new(voters(1)),
+                proposed: None,
                 epochs: Epochs {
                     accepted: 0,
                     current: Some(0),

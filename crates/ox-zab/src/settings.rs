@@ -1,6 +1,6 @@
 //! What an operator has decided about an ensemble's timing and synchronization.
 
-use ox_proto::ServerId;
+use ox_proto::{ReconfigRules, ServerId};
 
 /// The settings of a member, checked.
 #[derive(Clone, Debug, Hash)]
@@ -19,6 +19,8 @@ pub struct ZabSettings {
     pub leader: LeaderSettings,
     /// What concerns observers that are led by way of followers, on both of them.
     pub observers: ObserverSettings,
+    /// How the members of the ensemble may be changed; `None` without `reconfigEnabled`.
+    pub reconfig: Option<ReconfigRules>,
     /// The longest string or buffer within a transaction that is believed, in bytes.
     pub max_record: usize,
 }

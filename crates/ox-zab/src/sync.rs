@@ -31,6 +31,8 @@ enum Plan {
 pub(crate) struct Ours {
     /// The epoch.
     pub(crate) epoch: u32,
+    /// A quorum holds what came before it.
+    pub(crate) is_established: bool,
     /// Our newest committed zxid; once the epoch is established, its start at least.
     pub(crate) last_processed: Zxid,
 }
@@ -139,7 +141,7 @@ impl Handlers {
             });
         }
         self.forward_behind(cx, link, position);
-        self.finish(cx, link, ours.epoch);
+        self.finish(cx, link, ours);
         Some(position)
     }
 
@@ -170,11 +172,18 @@ impl Handlers {
         let entries: Vec<_> = entries
             .map(|entry| (entry.zxid, Bytes::clone(&entry.payload)))
             .collect();
+        // NEWLEADER would make it forget a reconfiguration that it was sent before.
+        let pending = cx.configs.is_pending();
+        let held_from = pending.then(|| Zxid(cx.configs.last_seen().version));
         for (zxid, payload) in entries {
-            cx.send(
-                link,
-                QuorumPacket::with_data(PacketType::Proposal, zxid, payload),
-            );
+            let packet = QuorumPacket::with_data(PacketType::Proposal, zxid, payload);
+            if zxid > committed && held_from.is_some_and(|from| from <= zxid) {
+                let handler = self.known(link);
+                handler.proposed(zxid, cx.now);
+                handler.forward(cx, link, packet);
+                continue;
+            }
+            cx.send(link, packet);
             if zxid <= committed {
                 cx.send_bare(link, PacketType::Commit, zxid);
             } else {
@@ -183,15 +192,21 @@ impl Handlers {
         }
     }
 
-    fn finish(&mut self, cx: &mut Context<'_>, link: LinkId, epoch: u32) {
+    fn finish(&mut self, cx: &mut Context<'_>, link: LinkId, ours: Ours) {
         let handler = self.known(link);
         handler.forwards = true;
         handler.state = HandlerState::AwaitsAck;
         // It had nothing to say while others were elected and the disk was searched.
         let after_ms = cx.settings.init_ms();
         cx.output(Output::ReadTimeout { link, after_ms });
-        let zxid = Zxid::new(epoch, 0);
-        let config = cx.config.to_string();
+        let zxid = Zxid::new(ours.epoch, 0);
+        // What a new leader has found proposed it completes. Later it names what is in force, since
+        // a learner activates what it is named; what is proposed comes as a proposal behind that.
+        let config = match ours.is_established {
+            true => cx.configs.committed(),
+            false => cx.configs.last_seen(),
+        };
+        let config = config.to_string();
         cx.send(
             link,
             QuorumPacket::with_data(PacketType::NewLeader, zxid, config),

@@ -87,6 +87,7 @@ impl Follower {
         let config = EnsembleConfig::parse(std::str::from_utf8(&text).unwrap()).unwrap();
         let config = Arc::new(config);
         let settings = ZabSettings {
+            reconfig: None,
             own: FOLLOWER,
             tick_ms: 1000,
             init_limit: 10,
@@ -101,6 +102,7 @@ impl Follower {
             max_record: 1 << 20,
         };
         let membership = Membership {
+            proposed: None,
             role: MemberRole::Participant,
             config,
             epochs: Epochs {

@@ -223,6 +223,7 @@ impl Setup {
             history.recovered(entry, &payload(entry));
         }
         let settings = ZabSettings {
+            reconfig: None,
             own: ServerId(self.server),
             tick_ms: 1000,
             init_limit: 10,
@@ -236,6 +237,7 @@ impl Setup {
             max_record: 1000,
         };
         let membership = Membership {
+            proposed: None,
             role: match self.server <= self.voters {
                 true => MemberRole::Participant,
                 false => MemberRole::Observer,
@@ -470,7 +472,7 @@ fn show(output: &Output) -> String {
             format!("search the log for {zxid} before {to} for {}", at(link))
         }
         Output::Append { record, .. } => format!("append {}", show_zxid(record.header.zxid)),
-        Output::Disk(request) => match *request {
+        Output::Disk(request) => match request.clone() {
             DiskRequest::AcceptEpoch(epoch) => format!("disk: accept {epoch}"),
             DiskRequest::AnnounceEpoch(epoch) => format!("disk: announce {epoch}"),
             DiskRequest::EnterEpoch(epoch) => format!("disk: enter {epoch}"),
@@ -480,6 +482,8 @@ fn show(output: &Output) -> String {
             }
             DiskRequest::Install => "disk: install the database".to_owned(),
             DiskRequest::Reload => "disk: reload the database".to_owned(),
+            DiskRequest::NoteConfig(config) => format!("disk: note config {:x}", config.version),
+            DiskRequest::EnterConfig(config) => format!("disk: enter config {:x}", config.version),
         },
         Output::Forget { after } => format!("forget behind {}", show_zxid(*after)),
         Output::Commit(zxid) => format!("commit {}", show_zxid(*zxid)),
@@ -487,6 +491,10 @@ fn show(output: &Output) -> String {
         Output::Serve { role, epoch } => {
             format!("serve {} in {epoch}", format!("{role:?}").to_uppercase())
         }
+        Output::Members {
+            committed,
+            last_seen,
+        } => format!("members {:x}, seen {:x}", committed.version, last_seen.version),
         Output::Retire => "retire".to_owned(),
         Output::Request { link, .. } => format!("request by {}", at(link)),
         Output::Revalidate { link, .. } => format!("revalidate by {}", at(link)),

@@ -121,6 +121,7 @@ impl Server {
     pub(super) fn begin() -> Self {
         let settings = settings();
         let zab = ZabSettings {
+            reconfig: None,
             own: settings.server,
             tick_ms: settings.tick_ms,
             init_limit: 10,

@@ -54,6 +54,7 @@ fn start(dirs: &DataDirs) -> Result<(i64, i64, usize), String> {
 
 pub(super) fn settings() -> StoreSettings {
     StoreSettings {
+        config_files: None,
         log: LogConfig::default(),
         compression: Compression::None,
         tree: TREE,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ox_proto::{
     EnsembleConfig, ErrorTxn, LearnerInfo, Member, MemberRole, Notification, OpCode, PacketType,
-    PeerAddress, PeerState, QuorumPacket, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
+    PeerAddress, PeerState, QuorumPacket, ReconfigRules, ServerId, SessionId, Txn, TxnHeader,
+    TxnRecord, Zxid,
 };
 use ox_zab::{
     DiskDone, DiskRequest, ElectionTiming, Epochs, History, Input, LeaderSettings, LinkId,
@@ -309,6 +310,8 @@ impl<'a> Driver<'a> {
                         DiskRequest::AcceptEpoch(_)
                             | DiskRequest::AnnounceEpoch(_)
                             | DiskRequest::EnterEpoch(_)
+                            | DiskRequest::NoteConfig(_)
+                            | DiskRequest::EnterConfig(_)
                     ) {
                         // The database is another one from here on.
                         self.committed = Zxid::ZERO;
@@ -333,6 +336,7 @@ fn done(request: DiskRequest, peer: &Peer) -> DiskDone {
         DiskRequest::AnnounceEpoch(epoch) => DiskDone::EpochAnnounced(epoch),
         DiskRequest::EnterEpoch(epoch) => DiskDone::EpochEntered(epoch),
         DiskRequest::Truncate { to, .. } => DiskDone::Truncated { last: to },
+        DiskRequest::NoteConfig(_) | DiskRequest::EnterConfig(_) => DiskDone::ConfigKept,
         DiskRequest::Install => DiskDone::Installed {
             last: peer.history().last(),
         },
@@ -361,6 +365,10 @@ fn member() -> Peer {
         ..EnsembleConfig::default()
     });
     let settings = ZabSettings {
+        reconfig: Some(ReconfigRules {
+            standalone_enabled: false,
+            several_addresses: false,
+        }),
         own: ServerId(OWN),
         tick_ms: 1000,
         init_limit: 10,
@@ -371,6 +379,7 @@ fn member() -> Peer {
         max_record: MAX_RECORD,
     };
     let membership = Membership {
+        proposed: None,
         role: MemberRole::Participant,
         config,
         epochs: Epochs {

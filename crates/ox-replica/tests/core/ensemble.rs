@@ -91,6 +91,7 @@ impl Ensemble {
         });
         let members = ids().map(|(sid, server)| {
             let membership = Membership {
+                proposed: None,
                 role: role(sid),
                 config: Arc::clone(&config),
                 epochs: Epochs {
@@ -317,6 +318,7 @@ impl Ensemble {
             DiskRequest::AcceptEpoch(epoch) => DiskDone::EpochAccepted(epoch),
             DiskRequest::AnnounceEpoch(epoch) => DiskDone::EpochAnnounced(epoch),
             DiskRequest::EnterEpoch(epoch) => DiskDone::EpochEntered(epoch),
+            DiskRequest::NoteConfig(_) | DiskRequest::EnterConfig(_) => DiskDone::ConfigKept,
             DiskRequest::Truncate { to, reload } => {
                 let state = Box::new(self.members[sid - 1].cut_log(to));
                 let last = state.tree.last_zxid();
@@ -393,7 +395,7 @@ impl Ensemble {
                         .insert(link, (after_ms, self.members[0].now()));
                 }
             }
-            Output::DialPeers => {}
+            Output::DialPeers | Output::Members { .. } => {}
             other => panic!("these members do not {other:?}"),
         }
     }

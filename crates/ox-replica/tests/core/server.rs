@@ -392,6 +392,7 @@ impl Server {
 
 fn zab_settings(settings: &Settings) -> ZabSettings {
     ZabSettings {
+        reconfig: None,
         own: settings.server,
         tick_ms: settings.tick_ms,
         init_limit: 10,

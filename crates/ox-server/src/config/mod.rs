@@ -21,7 +21,7 @@ mod value;
 
 pub use ensemble::{
     ElectionSettings, Ensemble, LeaderSettings, LearnerSettings, MemberSettings, ObserverMaster,
-    Ticks,
+    Reconfig, Ticks,
 };
 pub use flags::Flag;
 pub use ox_replica::DigestAlgorithm;
@@ -72,7 +72,7 @@ pub struct Config {
     pub containers: ContainerSettings,
     /// What clients may take of the server.
     pub limits: LimitSettings,
-    /// `reconfigEnabled`: reconfig is refused for another reason.
+    /// `reconfigEnabled`: the members may be changed; a server alone refuses that for another reason.
     pub reconfig_enabled: bool,
     /// Which four-letter words are answered.
     pub four_letter_words: FourLetterWords,

@@ -95,7 +95,12 @@ pub enum PortError {
 pub(crate) struct Member {
     shared: Arc<Shared>,
     dirs: DataDirs,
+    own: ServerId,
+    /// By which we listen: our line in the newest configuration that has one.
+    line: MemberLine,
+    listens_on_all: bool,
     config: Arc<EnsembleConfig>,
+    last_seen: Arc<EnsembleConfig>,
     election: ElectionMesh,
     learner: LearnerMesh<PeerEvent>,
     events: mpsc::Sender<PeerEvent>,
@@ -119,7 +124,8 @@ impl Member {
     ) -> Result<(Self, Incoming), PortError> {
         let config = Arc::new(ensemble.members.clone());
         let own = &config.members[&ensemble.id];
-        let quorum = listen(ensemble, own, |address| address.quorum_port);
+        let on_all = ensemble.settings.listen_on_all_addresses;
+        let quorum = listen(on_all, own, |address| address.quorum_port);
         let listener = LearnerListener::bind(&quorum).await;
         let listener = listener.map_err(PortError::Quorum)?;
         let settings = &ensemble.settings;
@@ -132,7 +138,7 @@ impl Member {
                 several_addresses: settings.several_addresses,
                 keep_alive: settings.election.tcp_keep_alive,
             },
-            &listen(ensemble, own, |address| address.election_port),
+            &listen(on_all, own, |address| address.election_port),
             Members {
                 committed: Arc::clone(&config),
                 last_seen: None,
@@ -153,12 +159,16 @@ impl Member {
         learner.listen(listener);
         let observer_port = settings.observer_master.as_ref().map(|master| master.port);
         let observer_endpoints = match observer_port {
-            Some(port) => listen(ensemble, own, |_| port),
+            Some(port) => listen(on_all, own, |_| port),
             None => Vec::new(),
         };
         let member = Self {
             shared,
             dirs,
+            own: ensemble.id,
+            line: own.clone(),
+            listens_on_all: on_all,
+            last_seen: Arc::clone(&config),
             config,
             election,
             learner,
@@ -299,6 +309,10 @@ impl Member {
             }
             Output::Close { link } => self.close(link),
             Output::Search { link, zxid, to } => self.search(link, zxid, to),
+            Output::Members {
+                committed,
+                last_seen,
+            } => self.change_members(committed, last_seen),
             Output::Append { .. }
             | Output::SendState { .. }
             | Output::Disk(_)
@@ -314,6 +328,38 @@ impl Member {
             | Output::Synced
             | Output::Revalidated { .. }
             | Output::Pinged { .. } => unreachable!("the core keeps it: {output:?}"),
+        }
+    }
+
+    /// Other configurations count from now on. Who is new is found by them, and what has moved of this
+    /// server itself moves.
+    fn change_members(&mut self, committed: Arc<EnsembleConfig>, last_seen: Arc<EnsembleConfig>) {
+        let now = committed.members.get(&self.own).cloned();
+        self.election.set_members(Members {
+            committed: Arc::clone(&committed),
+            last_seen: Some(Arc::clone(&last_seen)),
+        });
+        (self.config, self.last_seen) = (committed, last_seen);
+        let Some(now) = now else {
+            return;
+        };
+        let on_all = self.listens_on_all;
+        let before = std::mem::replace(&mut self.line, now.clone());
+        let is_moved = |port: &dyn Fn(&PeerAddress) -> u16| {
+            let there = listen(on_all, &now, port);
+            (listen(on_all, &before, port) != there).then_some(there)
+        };
+        if let Some(there) = is_moved(&|address| address.quorum_port) {
+            self.learner.listen_elsewhere(there);
+        }
+        if let Some(there) = is_moved(&|address| address.election_port) {
+            self.election.listen_elsewhere(there);
+        }
+        if let Some(port) = self.observer_port {
+            self.observer_endpoints = listen(on_all, &now, |_| port);
+        }
+        if now.client.is_some() && before.client != now.client {
+            self.shared.client_address.send_replace(now.client);
         }
     }
 
@@ -340,7 +386,9 @@ impl Member {
     }
 
     fn dial(&mut self, server: ServerId, endpoint: impl Fn(&PeerAddress) -> Endpoint) {
-        let Some(member) = self.config.members.get(&server) else {
+        let configs = [&self.config, &self.last_seen];
+        let mut found = configs.iter().filter_map(|it| it.members.get(&server));
+        let Some(member) = found.next() else {
             let input = ox_zab::Input::Dialed { server, link: None };
             self.answers.push_back(Input::Peer(input));
             return;
@@ -386,13 +434,13 @@ impl Member {
 
 /// Where a port is opened: at the addresses of the own line, or at all.
 fn listen(
-    ensemble: &Ensemble,
+    on_all: bool,
     own: &MemberLine,
     port: impl Fn(&PeerAddress) -> u16,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for address in &own.addresses {
-        let host = match ensemble.settings.listen_on_all_addresses {
+        let host = match on_all {
             true => "::".to_owned(),
             false => address.host.clone(),
         };
@@ -431,6 +479,7 @@ pub(crate) fn zab_settings(shared: &Shared, ensemble: &Ensemble, seed: u64) -> Z
             election_delay_ms: crate::assembly::millis(learner.observer_election_delay),
             seed,
         },
+        reconfig: ensemble.reconfig.as_ref().map(|reconfig| reconfig.rules),
         max_record: shared.store.max_record,
     }
 }
@@ -445,6 +494,10 @@ pub(crate) fn membership(ensemble: &Ensemble, epochs: ox_txnlog::Epochs) -> Memb
     Membership {
         role: ensemble.role,
         config: Arc::new(ensemble.members.clone()),
+        proposed: ensemble
+            .reconfig
+            .as_ref()
+            .and_then(|reconfig| reconfig.proposed.clone()),
         epochs: Epochs {
             accepted: epochs.accepted.unwrap_or(0),
             current: epochs.current,

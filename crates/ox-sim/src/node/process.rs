@@ -272,7 +272,7 @@ impl Process {
     }
 
     fn request(&mut self, env: &mut Env, request: DiskRequest) -> Result<Input, String> {
-        if Store::changes_history(request) {
+        if Store::changes_history(&request) {
             self.snapshot = None;
         }
         let done = self

@@ -121,6 +121,7 @@ impl Node {
         };
         let setup = &env.setup;
         let membership = Membership {
+            proposed: None,
             role: match place < setup.voters {
                 true => MemberRole::Participant,
                 false => MemberRole::Observer,
@@ -136,6 +137,7 @@ impl Node {
             },
         };
         let zab = ZabSettings {
+            reconfig: None,
             own: server_of(place),
             tick_ms: setup.tick_ms,
             init_limit: setup.init_limit,
@@ -192,6 +194,7 @@ impl Node {
 pub(crate) fn store_settings(env: &Env) -> StoreSettings {
     let setup = &env.setup;
     StoreSettings {
+        config_files: None,
         log: LogConfig {
             preallocate: setup.preallocate,
             force_sync: true,

@@ -129,6 +129,7 @@ impl OneDisk {
             repairs: false,
         };
         let settings = StoreSettings {
+            config_files: None,
             log,
             compression: Compression::None,
             tree: TREE,

@@ -149,6 +149,7 @@ impl World {
     fn store_settings(&self, place: Place) -> StoreSettings {
         let server = &self.servers[place];
         StoreSettings {
+            config_files: None,
             log: LogConfig {
                 preallocate: 4096,
                 ..LogConfig::default()
@@ -208,6 +209,7 @@ impl World {
         let store = Store::new(&dirs, settings.clone(), self.random.next());
         let mut database = database;
         let membership = Membership {
+            proposed: None,
             role: self.config.members[&id(place)].role,
             config: Arc::clone(&self.config),
             epochs: Epochs {
@@ -221,6 +223,7 @@ impl World {
             },
         };
         let zab = ZabSettings {
+            reconfig: None,
             own: id(place),
             tick_ms: TICK,
             init_limit: 10,
@@ -580,7 +583,7 @@ impl World {
     ) -> Result<Input, Box<dyn std::error::Error>> {
         let server = &mut self.servers[place];
         let process = server.process.as_mut().expect("it runs");
-        if Store::changes_history(request) {
+        if Store::changes_history(&request) {
             process.image = None;
         }
         match request {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ox_proto::InitialMessage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::peers::Verdict;
 use super::{Mesh, connection};
@@ -21,12 +22,12 @@ const MAX_WAITING: usize = 256;
 /// A connection and who dialed it.
 type Arrival = (TcpStream, InitialMessage);
 
-/// Accepts connections until the mesh ends.
-pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
+/// Accepts connections until it is told to stop, as when the mesh ends.
+pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener, stop: CancellationToken) {
     let mut lobby = Lobby::new(MAX_WAITING);
     loop {
         tokio::select! {
-            () = mesh.stop.cancelled() => break,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     socket::prepare(&stream, mesh.settings.keep_alive);

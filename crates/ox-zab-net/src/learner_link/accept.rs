@@ -32,7 +32,7 @@ const MAX_INTRODUCTION: usize = 256;
 /// Learners of one leader. More could only be something that is none.
 const MAX_LINKS: usize = 1024;
 
-/// Between two attempts to bind the port for observers.
+/// Between two attempts to bind a port.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
 
 /// The quorum port, opened and not yet served: learners that come early wait in the system.
@@ -69,11 +69,12 @@ struct Arrival {
     read: Vec<u8>,
 }
 
-/// Opens the port for observers when it can be bound: what has served there before may not have
-/// let go of it yet, and servers on one machine have it one after the other. Then accepts them.
-pub(super) async fn serve_observers<E>(
+/// Opens a port when it can be bound: what has served there before may not have let go of it yet, and
+/// servers on one machine have the one for observers one after the other. Then accepts learners.
+pub(super) async fn serve<E>(
     mesh: Arc<Mesh<E>>,
     listen: Vec<Endpoint>,
+    port: Port,
     stop: CancellationToken,
 ) where
     E: From<LinkEvent> + Send + 'static,
@@ -85,7 +86,10 @@ pub(super) async fn serve_observers<E>(
             Err(error) => error,
         };
         if !is_told {
-            tracing::error!(%error, "observers cannot be served yet");
+            match port {
+                Port::Quorum => tracing::error!(%error, "learners cannot be served yet"),
+                Port::ObserverMaster => tracing::error!(%error, "observers cannot be served yet"),
+            }
             is_told = true;
         }
         tokio::select! {
@@ -96,7 +100,7 @@ pub(super) async fn serve_observers<E>(
     for listener in listeners {
         let (mesh, stop) = (Arc::clone(&mesh), stop.clone());
         let tasks = mesh.tasks.clone();
-        tasks.spawn(run(mesh, listener, Port::ObserverMaster, stop));
+        tasks.spawn(run(mesh, listener, port, stop));
     }
 }
 

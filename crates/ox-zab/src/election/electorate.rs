@@ -66,18 +66,6 @@ impl Electorate {
         (newer && config.voters().next().is_some()).then_some(config)
     }
 
-    /// Whether a configuration says the same as the committed one, its version apart.
-    pub(super) fn has_members_of(&self, config: &EnsembleConfig) -> bool {
-        let EnsembleConfig {
-            version: _,
-            members,
-            groups,
-            weights,
-        } = config;
-        let ours = &*self.committed;
-        (members, groups, weights) == (&ours.members, &ours.groups, &ours.weights)
-    }
-
     pub(super) fn notification(&self, state: PeerState, vote: Vote) -> Notification {
         Notification {
             state: Some(state),

@@ -360,6 +360,19 @@ impl Election {
         self.set_state(self.state_under(leader));
     }
 
+    /// Takes the role that the present vote gives this server, without an election. `None` before
+    /// there is a vote.
+    pub fn take_role(&mut self) -> Option<(PeerState, Vote)> {
+        let vote = self.current?;
+        self.set_state(self.state_under(vote.leader));
+        Some((self.state, vote))
+    }
+
+    /// Whether a round is going on.
+    pub fn is_running(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// Says what this server is doing from now on. A round that is going on ends without result.
     pub fn set_state(&mut self, state: PeerState) {
         self.round = None;
@@ -556,7 +569,7 @@ impl Election {
         let Some(config) = self.electorate.newer(text) else {
             return false;
         };
-        let same = self.electorate.has_members_of(&config);
+        let same = self.electorate.committed.has_same_members(&config);
         let last_seen = Arc::clone(&self.electorate.last_seen);
         let role = config.members.get(&self.server).map(|member| member.role);
         self.replace_configs(

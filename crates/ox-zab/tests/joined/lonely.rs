@@ -26,6 +26,7 @@ pub(crate) fn hear(peer: &mut Peer, now: i64, from: i64, notification: Notificat
 /// The server with the highest id of so many, elected in round 1 by those that `electors` names.
 fn elected(voters: i64, electors: &[i64], leader: LeaderSettings) -> Peer {
     let settings = ox_zab::ZabSettings {
+        reconfig: None,
         leader,
         ..settings(voters)
     };

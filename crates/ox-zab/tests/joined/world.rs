@@ -98,6 +98,7 @@ pub(crate) fn config(voters: i64, observers: i64) -> Arc<EnsembleConfig> {
 /// Ticks of a second; ten of them to begin, five to be silent.
 pub(crate) fn settings(own: i64) -> ZabSettings {
     ZabSettings {
+        reconfig: None,
         own: ServerId(own),
         tick_ms: 1000,
         init_limit: 10,
@@ -112,6 +113,7 @@ pub(crate) fn settings(own: i64) -> ZabSettings {
 /// A member with an empty disk.
 pub(crate) fn member(settings: ZabSettings, config: &Arc<EnsembleConfig>) -> Peer {
     let membership = Membership {
+        proposed: None,
         role: config.members[&settings.own].role,
         config: Arc::clone(config),
         epochs: Epochs {
@@ -483,6 +485,7 @@ impl World {
             Output::Revalidated { data } => server.revalidated.push(data),
             Output::SendLog { .. } => panic!("nothing is found on these disks"),
             Output::DialPeers
+            | Output::Members { .. }
             | Output::ReadTimeout { .. }
             | Output::Forget { .. }
             | Output::LearnerGone { .. } => {}
@@ -555,6 +558,7 @@ impl Server {
                     last: last.max(self.snap),
                 }
             }
+            DiskRequest::NoteConfig(_) | DiskRequest::EnterConfig(_) => DiskDone::ConfigKept,
             DiskRequest::Reload => DiskDone::Reloaded {
                 last: self.peer.history().last(),
             },

@@ -177,6 +177,7 @@ impl Disk {
                 self.log.retain(|entry| entry.zxid <= to);
                 DiskDone::Truncated { last: self.last() }
             }
+            DiskRequest::NoteConfig(_) | DiskRequest::EnterConfig(_) => DiskDone::ConfigKept,
             DiskRequest::Reload => DiskDone::Reloaded { last: self.last() },
             DiskRequest::Install => unreachable!("it has an operation of its own"),
         })

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ox_proto::{ClientAddress, EnsembleConfig, MemberRole, ServerId};
+use ox_proto::{ClientAddress, EnsembleConfig, MemberRole, ReconfigRules, ServerId};
 
 use super::problem::{Origin, Warning};
 use super::reader::{Place, Reader, Setting};
@@ -17,8 +17,10 @@ use super::value;
 mod hosts;
 mod members;
 mod my_id;
+mod reconfig;
 mod settings;
 
+pub use reconfig::Reconfig;
 pub use settings::{
     ElectionSettings, LeaderSettings, LearnerSettings, MemberSettings, ObserverMaster, Ticks,
 };
@@ -38,6 +40,8 @@ pub struct Ensemble {
     /// `closeSessionTxn.enabled`: a closeSession lists what it deletes. Off only as long as there
     /// are servers older than 3.6.
     pub close_session_lists: bool,
+    /// How the members may be changed, if they may.
+    pub reconfig: Option<Reconfig>,
     /// Limits, links, and what depends on the role.
     pub settings: MemberSettings,
 }
@@ -95,8 +99,15 @@ pub(super) fn read(
         return (alone(reader, data_dir, &membership), None);
     }
     reader.in_ensemble = true;
+    let rules = ReconfigRules {
+        standalone_enabled,
+        several_addresses: settings.several_addresses,
+    };
     match ensemble(reader, data_dir, membership, settings, written_role) {
-        Some((endpoint, ensemble)) => (endpoint, Some(ensemble)),
+        Some((endpoint, mut ensemble)) => {
+            ensemble.reconfig = Reconfig::read(reader, ensemble.id, rules);
+            (endpoint, Some(ensemble))
+        }
         None => (None, None),
     }
 }
@@ -133,10 +144,6 @@ fn ensemble(
     }
     hosts::given_twice(reader, &membership);
     hosts::unresolved(reader, &membership);
-    if is_true(reader, "reconfigEnabled", Place::File) {
-        let text = "no effect: the reconfig operations of an ensemble are refused so far";
-        reader.warn_about("reconfigEnabled", Place::File, text);
-    }
     let Some(id) = my_id::read(reader, data_dir) else {
         my_id::missing(reader, data_dir);
         return None;
@@ -167,6 +174,7 @@ fn ensemble(
         role,
         members: membership.config,
         close_session_lists: reader.property_boolean("closeSessionTxn.enabled", true),
+        reconfig: None,
         settings,
     };
     Some((endpoint, ensemble))

@@ -196,6 +196,7 @@ fn members_without_more_have_javas_defaults() {
         )
         .unwrap(),
         close_session_lists: true,
+        reconfig: None,
         settings,
     };
     assert_eq!(config.ensemble, Some(expected));
@@ -629,8 +630,6 @@ fn what_a_member_cannot_do_is_warned_of_and_not_a_server_alone() {
             "zoo.cfg:7: oraclePath: no effect: there is no oracle: of two voters none may fail",
             "zoo.cfg:8: quorum.cnxn.threads.size: no effect: links between servers have no such \
              threads here",
-            "zoo.cfg:9: reconfigEnabled: no effect: the reconfig operations of an ensemble are \
-             refused so far",
             "zoo.cfg:10: leader.closeSocketAsync: no effect: links between servers have no such \
              threads here",
             "zoo.cfg:11: multiAddress.reachabilityCheckEnabled: no effect: all addresses of a \

@@ -20,6 +20,7 @@ impl World {
         }
         server.database = state;
         let settings = ZabSettings {
+            reconfig: None,
             own: id(place),
             tick_ms: TICK_MS,
             init_limit: 10,
@@ -35,6 +36,7 @@ impl World {
             max_record: 1000,
         };
         let membership = Membership {
+            proposed: None,
             role: self.config.members[&id(place)].role,
             config: Arc::clone(&self.config),
             epochs: Epochs {
@@ -167,7 +169,7 @@ impl World {
                     self.send_vote(place, to, number, notification);
                 }
             }
-            Output::DialPeers => {}
+            Output::DialPeers | Output::Members { .. } => {}
             Output::Dial { server } => self.begin_dial(place, server, false),
             Output::DialMaster { server } => self.begin_dial(place, server, true),
             Output::Send { link, packet } => self.send(place, link, packet),
