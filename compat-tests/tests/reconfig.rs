@@ -85,13 +85,14 @@ fn grow_and_shrink(kinds: &[Kind]) -> Result<(), Skip> {
         let leader = ensemble.leader();
         let other = ensemble.learners()[0];
         leave(&mut ensemble, &[leader, other]);
-        write_on(&recording);
-        for sid in [leader, other] {
-            ensemble.stop(sid);
-        }
+        // They serve their clients still, and have no say.
         write_on(&recording);
         let mut history = recording.finish();
         say(format!("   {}", history.summary()));
+        history.check(&ensemble.check_same_state());
+        for sid in [leader, other] {
+            ensemble.stop(sid);
+        }
         history.check(&ensemble.check_same_state());
         history.close_sessions();
         history.check_closed(&ensemble.check_same_state());

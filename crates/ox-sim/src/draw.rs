@@ -4,7 +4,7 @@
 //! own.
 
 use crate::disk::DiskFault;
-use crate::plan::{Fault, Healing, Mode, Op, Plan, Setup, Target, Timed, Timing};
+use crate::plan::{Fault, Healing, Mode, Op, Part, Plan, Setup, Target, Timed, Timing};
 use crate::random::Random;
 
 /// When clients stop, and the faults with them, in virtual microseconds.
@@ -18,10 +18,23 @@ pub fn draw(seed: u64) -> Plan {
     let mut topology = Random::stream(seed, 1);
     let mut workload = Random::stream(seed, 2);
     let mut faults = Random::stream(seed, 3);
-    let setup = setup(&mut topology);
+    let mut changes = Random::stream(seed, 4);
+    let mut setup = setup(&mut topology);
+    let is_changing = changes.percent(40);
+    if is_changing {
+        setup.reconfig = true;
+        setup.spares = changes.below(3);
+        let drift = |_| changes.between(-20_000, 20_000);
+        let drifts: Vec<i64> = (0..setup.spares).map(drift).collect();
+        setup.drifts.extend(drifts);
+    }
     let end = topology.between(END.0, END.1);
     let ops = operations(&mut workload, setup.clients.len(), end);
-    let list = fault_list(&mut faults, &setup, end);
+    let mut list = fault_list(&mut faults, &setup, end);
+    if is_changing {
+        list.extend(reconfigurations(&mut changes, &setup, end));
+        list.sort_by_key(|timed| timed.at);
+    }
     let healing = healing(&mut faults, &setup, end);
     Plan {
         seed,
@@ -43,6 +56,8 @@ fn setup(random: &mut Random) -> Setup {
     Setup {
         voters,
         observers,
+        spares: 0,
+        reconfig: false,
         masters: observers > 0 && random.percent(50),
         tick_ms,
         sync_limit: *random.pick(&[2, 5, 5]),
@@ -275,10 +290,57 @@ fn fault(random: &mut Random, setup: &Setup, kind: usize) -> Fault {
     }
 }
 
+/// Requests to change the members, some right behind another and some at a time of trouble.
+fn reconfigurations(random: &mut Random, setup: &Setup, end: i64) -> Vec<Timed> {
+    let count = 1 + random.below(8);
+    let servers = setup.servers();
+    let mut list = Vec::new();
+    for _ in 0..count {
+        let at = random.between(1_500_000, end - 500_000);
+        let parts = (0..1 + random.below(3)).map(|_| {
+            let part = *random.pick(&[
+                Part::Participant,
+                Part::Participant,
+                Part::Observer,
+                Part::None,
+                Part::None,
+            ]);
+            (random.below(servers), part)
+        });
+        let parts = parts.collect();
+        let by = match random.percent(60) {
+            true => Target::Leader,
+            false => target(random, setup),
+        };
+        let fault = Fault::Reconfig { by, parts };
+        let until = at;
+        list.push(Timed { at, until, fault });
+        // The leader is lost at some point of it.
+        if random.percent(40) {
+            let within = *random.pick(&[3000, 30_000, 300_000]);
+            let lost = at + random.between(100, within);
+            let until = lost + random.between(1000, 3_000_000);
+            let fault = match random.below(3) {
+                0 => Fault::Kill(Target::Leader),
+                1 => Fault::PowerCut(Target::Leader),
+                _ => Fault::Isolate {
+                    whom: Target::Leader,
+                    inwards: random.percent(80),
+                    outwards: random.percent(80),
+                    ports: *random.pick(&[15, 2, 6]),
+                },
+            };
+            let at = lost;
+            list.push(Timed { at, until, fault });
+        }
+    }
+    list
+}
+
 fn healing(random: &mut Random, setup: &Setup, end: i64) -> Healing {
-    let servers = setup.voters + setup.observers;
+    let servers = setup.servers();
     let mut core: Vec<usize> = (0..servers).collect();
-    if random.percent(50) {
+    if random.percent(50) && !setup.reconfig {
         let mut voters: Vec<usize> = (0..setup.voters).collect();
         while setup.voters / 2 + 1 < voters.len() {
             voters.remove(random.below(voters.len()));

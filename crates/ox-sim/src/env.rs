@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ox_proto::{EnsembleConfig, QuorumPacket};
+use ox_proto::{
+    ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress, QuorumPacket,
+};
 use ox_zab::LinkId;
 
 use crate::invariants::Invariants;
+use crate::node::server_of;
 use crate::net::{ConnId, Dial, Dialer, Net, Piece, Port};
 use crate::plan::Setup;
 use crate::queue::{Event, Place, Queue};
@@ -68,6 +71,7 @@ pub(crate) struct Env {
     /// How long disks take, and what crashes leave.
     pub(crate) disk: Random,
     pub(crate) setup: Setup,
+    /// Who belongs to the ensemble in the beginning.
     pub(crate) config: Arc<EnsembleConfig>,
     pub(crate) invariants: Invariants,
     pub(crate) story: Story,
@@ -108,7 +112,36 @@ impl Env {
         self.queue.push(at, Event::Dial { dial });
     }
 
+    /// What a server is told before it starts for the first time: one that is to join knows itself too.
+    pub(crate) fn initial(&self, place: Place) -> Arc<EnsembleConfig> {
+        let own = server_of(place);
+        if self.config.members.contains_key(&own) {
+            return Arc::clone(&self.config);
+        }
+        let mut config = EnsembleConfig::clone(&self.config);
+        config.members.insert(own, member(place, MemberRole::Participant));
+        Arc::new(config)
+    }
+
     pub(crate) fn strike(&mut self, what: &'static str) {
         *self.struck.entry(what).or_default() += 1;
+    }
+}
+
+/// What a server is known by.
+pub(crate) fn member(place: Place, role: MemberRole) -> Member {
+    let port = 2000 + 10 * u16::try_from(place).expect("few servers");
+    let host = format!("10.0.0.{}", place + 1);
+    Member {
+        role,
+        addresses: vec![PeerAddress {
+            host: host.clone(),
+            quorum_port: port,
+            election_port: port + 1,
+        }],
+        client: Some(ClientAddress {
+            host,
+            port: port + 2,
+        }),
     }
 }

@@ -6,11 +6,13 @@
 //! each step costs what it brings. Source: quorum.md 16, reliability.md 3.2.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use ox_proto::{PacketType, QuorumPacket, Zxid};
+use ox_proto::{EnsembleConfig, OpCode, PacketType, QuorumPacket, ServerId, Zxid};
 use ox_replica::{Core, Database, Mode};
-use ox_zab::DiskDone;
+use ox_zab::{DiskDone, contains_quorum};
 
+use crate::node::server_of;
 use crate::queue::Place;
 
 #[derive(Debug, Default)]
@@ -27,14 +29,21 @@ struct View {
     current: u32,
     /// It may have lost what it had.
     is_damaged: bool,
+    /// The version of the configuration that it goes by.
+    config: i64,
 }
 
 /// What has been seen of all servers.
 #[derive(Debug, Default)]
 pub(crate) struct Invariants {
-    voters: usize,
     views: Vec<View>,
+    /// Every configuration that was in force anywhere, by its version.
+    configs: BTreeMap<i64, Arc<EnsembleConfig>>,
+    /// In the beginning.
+    initial: Arc<EnsembleConfig>,
     proposals: BTreeMap<Zxid, Vec<u8>>,
+    /// Those among them that change the members.
+    reconfigs: BTreeSet<Zxid>,
     /// What any server has shown to clients.
     delivered: BTreeSet<Zxid>,
     digests: BTreeMap<Zxid, (i64, Place)>,
@@ -43,9 +52,9 @@ pub(crate) struct Invariants {
 }
 
 impl Invariants {
-    pub(crate) fn new(voters: usize, servers: usize) -> Self {
+    pub(crate) fn new(initial: &Arc<EnsembleConfig>, servers: usize) -> Self {
         Self {
-            voters,
+            initial: Arc::clone(initial),
             views: (0..servers).map(|_| View::default()).collect(),
             ..Self::default()
         }
@@ -94,9 +103,11 @@ impl Invariants {
         self.views[place].is_damaged = true;
     }
 
-    /// Whether all that a server holds is on the disks of a quorum of others.
+    /// Whether all that a server holds is on the disks of a quorum of others. Only where the members
+    /// do not change.
     pub(crate) fn can_lose(&self, place: Place) -> bool {
-        let others: Vec<&View> = (0..self.voters)
+        let voters = self.initial.voters().count();
+        let others: Vec<&View> = (0..voters)
             .filter(|other| *other != place && !self.views[*other].is_damaged)
             .map(|other| &self.views[other])
             .collect();
@@ -106,14 +117,17 @@ impl Invariants {
             .iter()
             .rev()
             .take(200)
-            .all(|zxid| others.iter().filter(|view| holds(view, *zxid)).count() > self.voters / 2)
-            && others.len() > self.voters / 2
+            .all(|zxid| others.iter().filter(|view| holds(view, *zxid)).count() > voters / 2)
+            && others.len() > voters / 2
     }
 
     pub(crate) fn appended(&mut self, place: Place, zxid: Zxid, payload: &[u8]) {
         match self.proposals.get(&zxid) {
             None => {
                 self.proposals.insert(zxid, payload.to_vec());
+                if is_reconfig(payload) {
+                    self.reconfigs.insert(zxid);
+                }
             }
             Some(known) if known == payload => {}
             Some(_) => self.fail(format!("I9: {zxid} is two transactions, says {place}")),
@@ -173,6 +187,13 @@ impl Invariants {
 
     pub(crate) fn mode(&mut self, place: Place, mode: Option<Mode>, epoch: u32) {
         if mode == Some(Mode::Leader) {
+            let view = &self.views[place];
+            let mut newest = self.reconfigs.iter().rev();
+            let newest = newest.find(|zxid| view.log.contains(zxid));
+            if let Some(newest) = newest.filter(|newest| view.config < newest.0) {
+                let what = format!("R5: {place} leads by {:x} behind {newest}", view.config);
+                self.fail(what);
+            }
             let other = *self.established.entry(epoch).or_insert(place);
             if other != place {
                 self.fail(format!("I8: {place} and {other} lead in epoch {epoch}"));
@@ -245,11 +266,55 @@ impl Invariants {
         }
     }
 
+    /// Of the configuration that was in force for it; what puts another in force needs a quorum of
+    /// that too.
     fn is_on_quorum(&self, zxid: Zxid) -> bool {
-        let holds =
-            |view: &&View| view.is_damaged || zxid <= view.durable && view.log.contains(&zxid);
-        let holders = self.views[..self.voters].iter().filter(holds).count();
-        self.voters / 2 < holders
+        let holds = |(_, view): &(Place, &View)| {
+            view.is_damaged || zxid <= view.durable && view.log.contains(&zxid)
+        };
+        let holders = self.views.iter().enumerate().filter(holds);
+        let holders: BTreeSet<ServerId> = holders.map(|(place, _)| server_of(place)).collect();
+        let before = self.config_before(zxid);
+        contains_quorum(before, &holders)
+            && self
+                .configs
+                .get(&zxid.0)
+                .is_none_or(|new| contains_quorum(new, &holders))
+    }
+
+    fn config_before(&self, zxid: Zxid) -> &EnsembleConfig {
+        let before = self.configs.range(..zxid.0).next_back();
+        before.map_or(&self.initial, |(_, config)| config)
+    }
+
+    /// A server begins with a configuration. Its files may have missed the last change.
+    pub(crate) fn begins_with(&mut self, place: Place, config: &Arc<EnsembleConfig>) {
+        self.views[place].config = 0;
+        self.activated(place, config);
+    }
+
+    /// A server goes by a configuration: R1, R2.
+    pub(crate) fn activated(&mut self, place: Place, config: &Arc<EnsembleConfig>) {
+        let version = config.version;
+        let before = std::mem::replace(&mut self.views[place].config, version);
+        if version == 0 || version == before {
+            return;
+        }
+        let known = self.configs.entry(version).or_insert(Arc::clone(config));
+        if known != config {
+            return self.fail(format!("R1: {place} has another configuration {version:x}"));
+        }
+        if version < before {
+            self.fail(format!("R1: {place} goes from {before:x} back to {version:x}"));
+        }
+        // A later leader may complete it without the transaction.
+        let zxid = Zxid(version);
+        let is_of_now = zxid.epoch() == self.newest_epoch() && self.reconfigs.contains(&zxid);
+        if before != 0 && is_of_now && !self.is_on_quorum(zxid) {
+            self.fail(format!(
+                "R2: {place} activates {zxid}, which quorums of both do not hold"
+            ));
+        }
     }
 
     /// What a server shows by now.
@@ -274,7 +339,7 @@ impl Invariants {
             self.fail(format!("P17: {place} and {other} differ at {last}"));
         }
         let newest = self.last_delivered();
-        let is_leader = core.peer().leader() == Some(crate::node::server_of(place));
+        let is_leader = core.peer().leader() == Some(server_of(place));
         let fresh: Vec<Zxid> = match newest < last {
             true => self
                 .proposals
@@ -291,6 +356,11 @@ impl Invariants {
             }
             if !is_leader {
                 self.fail(format!("I1: {place} shows {zxid} before any leader"));
+            }
+            let config = core.peer().config();
+            let is_over = !config.is_voter(server_of(place)) && config.version < zxid.0;
+            if is_leader && is_over {
+                self.fail(format!("R4: {place} commits {zxid} and is no voter any more"));
             }
             if !self.is_on_quorum(zxid) {
                 self.fail(format!(
@@ -328,4 +398,10 @@ impl Invariants {
             }
         }
     }
+}
+
+/// Whether a transaction changes the members: its type is the last field of the header.
+fn is_reconfig(payload: &[u8]) -> bool {
+    let op = payload.get(28..).and_then(<[u8]>::first_chunk::<4>);
+    op.is_some_and(|op| i32::from_be_bytes(*op) == OpCode::Reconfig.code())
 }

@@ -114,6 +114,11 @@ pub enum Fault {
     Reset { percent: usize },
     /// The wall clock jumps by so many milliseconds.
     WallJump(Target, i64),
+    /// Some server is asked to change the members.
+    Reconfig {
+        by: Target,
+        parts: Vec<(usize, Part)>,
+    },
 }
 
 /// A fault and its time, in virtual microseconds.
@@ -145,6 +150,12 @@ pub struct Setup {
     pub voters: usize,
     /// Servers that observe.
     pub observers: usize,
+    /// Servers that may join.
+    #[serde(default)]
+    pub spares: usize,
+    /// The members may be changed.
+    #[serde(default)]
+    pub reconfig: bool,
     /// Followers serve observers.
     pub masters: bool,
     /// `tickTime`.
@@ -183,6 +194,23 @@ pub struct Setup {
     pub clients: Vec<i32>,
     /// Old files are deleted every so many microseconds; never if it is 0.
     pub purge_every: i64,
+}
+
+impl Setup {
+    /// All servers, whether they belong to the ensemble in the beginning or not.
+    pub fn servers(&self) -> usize {
+        self.voters + self.observers + self.spares
+    }
+}
+
+/// What a server is to be in the ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named after ZooKeeper's roles")]
+pub enum Part {
+    Participant,
+    Observer,
+    /// It leaves.
+    None,
 }
 
 /// How all becomes well.

@@ -2,6 +2,8 @@
 
 mod doors;
 mod links;
+mod members;
+mod operator;
 mod process;
 mod start;
 mod votes;
@@ -9,6 +11,7 @@ mod work;
 
 use std::path::Path;
 
+use ox_proto::{EnsembleConfig, ReconfigRequest};
 use ox_tree::TreeOptions;
 
 pub(crate) use doors::MAX_FRAME;
@@ -60,8 +63,9 @@ impl Node {
         }
     }
 
-    /// What a new ensemble's machine begins with.
-    pub(crate) fn prepare(&self, autocreate: bool) {
+    /// What a new ensemble's machine begins with. Who is not in `initial` knows that and itself.
+    pub(crate) fn prepare(&self, autocreate: bool, initial: &EnsembleConfig) {
+        members::prepare(&self.disk, self.place, initial);
         if !autocreate {
             self.disk.place(&Path::new(DATA).join("initialize"));
         }
@@ -108,6 +112,13 @@ impl Node {
     pub(crate) fn start_at(&mut self, env: &mut Env, at: i64) {
         let (place, life) = (self.place, self.life);
         env.queue.push(at, Event::Start { place, life });
+    }
+
+    /// Somebody asks it to change the members.
+    pub(crate) fn reconfigure(&mut self, env: &mut Env, request: ReconfigRequest) {
+        if let Some(process) = &mut self.process {
+            process.reconfigure(env, request);
+        }
     }
 
     /// Does what has to do with the process.

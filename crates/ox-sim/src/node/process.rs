@@ -1,6 +1,7 @@
 //! One run of a server's process around the production core, as `core_task.rs` and `log_thread.rs`
 //! of ox-server drive it.
 
+use ox_proto::ReconfigRequest;
 use ox_replica::{
     AuthSettings, Core, Database, DigestAlgorithm, Input, LocalSessions, Mode, Output,
     ReaperSettings, Settings,
@@ -8,9 +9,11 @@ use ox_replica::{
 use ox_store::{Done, Progress, SnapshotImage, Store, StoreSettings, search};
 use ox_txnlog::{DataDirs, DirLock, purge};
 use ox_zab::{DiskRequest, LinkId};
+use ox_zab_net::Members;
 
 use super::doors::{Doors, MAX_FRAME};
 use super::links::Links;
+use super::operator::{OPERATOR, Operator};
 use super::votes::{Votes, server_of};
 use super::work::{Job, Work};
 use crate::clock::Clock;
@@ -34,6 +37,7 @@ pub(crate) struct Process {
     pub(super) votes: Votes,
     pub(super) links: Links,
     pub(super) doors: Doors,
+    pub(super) operator: Operator,
     pub(super) work: Work,
     pub(super) snapshot: Option<SnapshotImage>,
     pub(super) mode: Option<Mode>,
@@ -54,7 +58,7 @@ pub(super) fn core_settings(env: &Env, place: Place) -> Settings {
         max_session_timeout_ms: i32::try_from(40 * tick).expect("short"),
         tree: super::TREE,
         enforce_quota: false,
-        reconfig_enabled: false,
+        reconfig_enabled: env.setup.reconfig,
         local_sessions: LocalSessions::Off,
         read_only: false,
         leader_serves: true,
@@ -97,6 +101,14 @@ impl Process {
         self.death.as_deref()
     }
 
+    /// Somebody asks it to change the members.
+    pub(super) fn reconfigure(&mut self, env: &mut Env, request: ReconfigRequest) {
+        if let Some(input) = self.operator.come(request) {
+            env.strike("reconfiguration asked for");
+            self.turn(env, vec![input]);
+        }
+    }
+
     pub(crate) fn is_at_rest(&self) -> bool {
         self.work.jobs.is_empty()
     }
@@ -109,7 +121,7 @@ impl Process {
                 self.core.handle(now, input, &mut self.database);
             }
             let mut answers = Vec::new();
-            self.perform(env, &mut answers);
+            self.perform(env, &mut answers, &mut inputs);
             self.doors.after_turn(env, &mut self.database, &mut inputs);
             inputs.extend(answers.into_iter().map(Input::Peer));
             env.invariants
@@ -128,7 +140,12 @@ impl Process {
         }
     }
 
-    fn perform(&mut self, env: &mut Env, answers: &mut Vec<ox_zab::Input>) {
+    fn perform(
+        &mut self,
+        env: &mut Env,
+        answers: &mut Vec<ox_zab::Input>,
+        inputs: &mut Vec<Input>,
+    ) {
         let place = self.place;
         while let Some(output) = self.core.poll_output() {
             match output {
@@ -136,6 +153,14 @@ impl Process {
                     env.invariants.appended(place, zxid, payload);
                     self.work.append(zxid, payload);
                 }
+                Output::Send {
+                    client: OPERATOR, ..
+                } => inputs.push(self.operator.go()),
+                Output::Established {
+                    client: OPERATOR, ..
+                } => inputs.extend(self.operator.established()),
+                Output::Close { client: OPERATOR } => inputs.push(self.operator.go()),
+                Output::Release { client: OPERATOR } => self.operator.released(),
                 Output::Send {
                     client,
                     frames,
@@ -166,6 +191,20 @@ impl Process {
                         self.votes.send(env, to, &notification, answers);
                     }
                     ox_zab::Output::DialPeers => self.votes.connect_all(env),
+                    ox_zab::Output::Members {
+                        committed,
+                        last_seen,
+                    } => {
+                        env.invariants.activated(place, &committed);
+                        env.story.tell(env.now, || {
+                            let (now, then) = (committed.version, last_seen.version);
+                            format!("{place} goes by configuration {now:x}, {then:x} is seen")
+                        });
+                        self.votes.set_members(Members {
+                            committed,
+                            last_seen: Some(last_seen),
+                        });
+                    }
                     ox_zab::Output::Dial { server } => self.links.dial(env, server, Port::Quorum),
                     ox_zab::Output::DialMaster { server } => {
                         self.links.dial(env, server, Port::Observers);

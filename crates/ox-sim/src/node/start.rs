@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ox_proto::MemberRole;
+use ox_proto::{MemberRole, ReconfigRules};
 use ox_replica::{Core, Database};
 use ox_store::{MemberSettings, Progress, SnapshotImage, Started, Store, StoreSettings, start};
 use ox_txnlog::{Compression, DataDirs, LogConfig};
@@ -15,16 +15,23 @@ use ox_zab_net::Members;
 
 use super::doors::{Doors, MAX_FRAME};
 use super::links::Links;
+use super::operator::Operator;
 use super::process::{Process, chain, core_settings};
 use super::votes::{Votes, server_of};
 use super::work::Work;
-use super::{Node, TREE};
+use super::{Node, TREE, members};
 use crate::clock::Clock;
 use crate::env::Env;
-use crate::queue::Event;
+use crate::queue::{Event, Place};
 
 /// Where all of a server's files are.
 pub(crate) const DATA: &str = "/data";
+
+/// As an ensemble needs them that may shrink to one.
+const RULES: ReconfigRules = ReconfigRules {
+    standalone_enabled: false,
+    several_addresses: false,
+};
 
 /// Seeds of tables.
 const HASH_SEED: u64 = 7;
@@ -67,7 +74,7 @@ impl Node {
     fn try_start(&mut self, env: &mut Env) -> Result<Process, (bool, String)> {
         let (place, life) = (self.place, self.life);
         let io = |error: String| (false, error);
-        let settings = store_settings(env);
+        let settings = store_settings(env, place);
         let disk = Arc::new(self.disk.clone());
         let dirs = DataDirs::open_on(disk, Path::new(DATA), Path::new(DATA), true);
         let dirs = dirs.map_err(|error| io(chain(error)))?;
@@ -120,13 +127,13 @@ impl Node {
             wall_off: self.wall_off,
         };
         let setup = &env.setup;
+        let (config, proposed) = members::read(&self.disk, place, &env.initial(place));
+        let role = config.members.get(&server_of(place)).map(|own| own.role);
+        env.invariants.begins_with(place, &config);
         let membership = Membership {
-            proposed: None,
-            role: match place < setup.voters {
-                true => MemberRole::Participant,
-                false => MemberRole::Observer,
-            },
-            config: Arc::clone(&env.config),
+            role: role.unwrap_or(MemberRole::Participant),
+            config: Arc::clone(&config),
+            proposed,
             epochs: Epochs {
                 accepted,
                 current: epochs.current,
@@ -137,7 +144,7 @@ impl Node {
             },
         };
         let zab = ZabSettings {
-            reconfig: None,
+            reconfig: setup.reconfig.then_some(RULES),
             own: server_of(place),
             tick_ms: setup.tick_ms,
             init_limit: setup.init_limit,
@@ -163,7 +170,7 @@ impl Node {
             clock.now(env.now),
         );
         let members = Members {
-            committed: Arc::clone(&env.config),
+            committed: config,
             last_seen: None,
         };
         Ok(Process {
@@ -179,6 +186,7 @@ impl Node {
             dirs,
             _lock: lock,
             doors,
+            operator: Operator::default(),
             work: Work::default(),
             snapshot: None,
             mode: None,
@@ -191,10 +199,9 @@ impl Node {
 }
 
 /// How a server keeps its disk.
-pub(crate) fn store_settings(env: &Env) -> StoreSettings {
+pub(crate) fn store_settings(env: &Env, place: Place) -> StoreSettings {
     let setup = &env.setup;
     StoreSettings {
-        config_files: None,
         log: LogConfig {
             preallocate: setup.preallocate,
             force_sync: true,
@@ -211,6 +218,7 @@ pub(crate) fn store_settings(env: &Env) -> StoreSettings {
             begins_empty: setup.autocreate,
             repairs: setup.repairs,
         }),
+        config_files: setup.reconfig.then(|| members::files(place)),
         snapshot_every_txns: setup.snap_count,
         snapshot_every_bytes: None,
         hash_seed: HASH_SEED,

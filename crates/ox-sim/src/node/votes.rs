@@ -56,6 +56,10 @@ impl Votes {
         self.conns.contains_key(&conn)
     }
 
+    pub(crate) fn set_members(&mut self, members: Members) {
+        self.peers.set_members(members);
+    }
+
     pub(crate) fn delivered(&self) -> bool {
         self.peers.delivered()
     }

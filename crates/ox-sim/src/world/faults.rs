@@ -3,13 +3,15 @@
 //! The atlas: what can lose something that was synced strikes only where enough good copies are
 //! left, and one machine of a run at most.
 
+use ox_proto::{MemberRole, ReconfigRequest};
 use ox_replica::Mode;
 
 use super::World;
 use crate::disk::DiskFault;
-use crate::env::Env;
+use crate::env::{Env, member};
 use crate::net::Cut;
-use crate::plan::{Fault, Target};
+use crate::node::server_of;
+use crate::plan::{Fault, Part, Target};
 
 impl World {
     /// Whom a fault strikes now.
@@ -141,6 +143,12 @@ impl World {
                     }
                 }
             }
+            Fault::Reconfig { by, parts } => {
+                if let Some(place) = self.whom(by) {
+                    let request = reconfig_request(&parts);
+                    self.nodes[place].reconfigure(&mut self.env, request);
+                }
+            }
             Fault::WallJump(target, ms) => {
                 if let Some(place) = self.whom(target) {
                     self.env.strike("wall clock jump");
@@ -172,7 +180,9 @@ impl World {
     }
 
     fn may_lose(&mut self, place: usize) -> bool {
-        let may = self.nodes.iter().all(|node| !node.is_damaged)
+        // Who is enough may have changed meanwhile.
+        let may = !self.env.setup.reconfig
+            && self.nodes.iter().all(|node| !node.is_damaged)
             && place < self.plan.setup.voters
             && self.env.invariants.can_lose(place);
         if !may {
@@ -258,7 +268,7 @@ impl World {
         let (is_down, inwards, outwards) = self.plan.healing.others;
         let are_all_well = !is_down && !inwards && !outwards;
         let able = self.plan.healing.core.iter().filter(is_able).count();
-        if are_all_well || able <= voters / 2 {
+        if are_all_well || able <= voters / 2 || self.plan.setup.reconfig {
             self.plan.healing.core = (0..self.nodes.len()).collect();
         }
         for place in 0..self.nodes.len() {
@@ -282,5 +292,28 @@ impl World {
                 self.isolate(usize::MAX, place, (inwards, outwards), 15);
             }
         }
+    }
+}
+
+/// What is asked for when servers are to have these parts.
+fn reconfig_request(parts: &[(usize, Part)]) -> ReconfigRequest {
+    let (mut joining, mut leaving) = (Vec::new(), Vec::new());
+    for &(place, part) in parts {
+        let id = server_of(place).0;
+        let role = match part {
+            Part::Participant => MemberRole::Participant,
+            Part::Observer => MemberRole::Observer,
+            Part::None => {
+                leaving.push(id.to_string());
+                continue;
+            }
+        };
+        joining.push(format!("server.{id}={}", member(place, role)));
+    }
+    ReconfigRequest {
+        joining_servers: Some(joining.join(",")),
+        leaving_servers: Some(leaving.join(",")),
+        new_members: None,
+        current_config_id: -1,
     }
 }

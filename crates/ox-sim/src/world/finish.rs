@@ -84,8 +84,8 @@ impl World {
 
     /// What servers show is what their disks hold.
     fn reread(&mut self) -> Result<(), String> {
-        let settings = store_settings(&self.env);
         for &place in &self.plan.healing.core {
+            let settings = store_settings(&self.env, place);
             let node = &mut self.nodes[place];
             let Some(process) = &node.process else {
                 continue;
@@ -151,7 +151,9 @@ fn change(txn: &ox_proto::Txn) -> Change {
         T::Delete(txn) | T::DeleteContainer(txn) => Change::Delete {
             path: txn.path.as_str().into(),
         },
-        T::SetData(txn) | T::Reconfig(txn) => Change::SetData {
+        // Nobody whose history is judged reads it.
+        T::Reconfig(_) => Change::Multi(Vec::new()),
+        T::SetData(txn) => Change::SetData {
             path: txn.path.as_str().into(),
             data: data(&txn.data),
             version: txn.version,

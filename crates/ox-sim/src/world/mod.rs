@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use ox_check::History;
 use ox_mutant::{Mutant, is_on};
-use ox_proto::{EnsembleConfig, Member, MemberRole, PeerAddress};
+use ox_proto::{EnsembleConfig, MemberRole};
 use ox_replica::Mode;
 
 use crate::client::Client;
-use crate::env::{Env, Story};
+use crate::env::{Env, Story, member};
 use crate::invariants::Invariants;
 use crate::net::{Delays, DialResult, Dialer, Net, Owner, Piece};
 use crate::node::{Node, server_of};
@@ -72,20 +72,21 @@ impl World {
     pub(crate) fn new(plan: Plan, is_told: bool) -> Self {
         let seed = plan.seed;
         let setup = plan.setup.clone();
-        let servers = setup.voters + setup.observers;
+        let servers = setup.servers();
         let delays = Delays {
             least: setup.latency.0,
             most: setup.latency.1,
             late: setup.late,
             chopped: setup.chopped,
         };
+        let initial = Arc::new(config(setup.voters, setup.observers));
         let mut env = Env {
             now: 0,
             queue: Queue::default(),
             net: Net::new(delays, Random::stream(seed, 11)),
             disk: Random::stream(seed, 12),
-            config: Arc::new(config(setup.voters, servers)),
-            invariants: Invariants::new(setup.voters, servers),
+            config: Arc::clone(&initial),
+            invariants: Invariants::new(&initial, servers),
             story: Story::new(is_told),
             struck: BTreeMap::new(),
             setup,
@@ -95,7 +96,7 @@ impl World {
             .map(|place| Node::new(place, plan.setup.drifts[place]))
             .collect();
         for node in &mut nodes {
-            node.prepare(env.setup.autocreate);
+            node.prepare(env.setup.autocreate, &env.initial(node.place));
             let at = choice.between(0, 300_000);
             node.start_at(&mut env, at);
         }
@@ -493,25 +494,14 @@ fn owner_of(dialer: Dialer) -> Owner {
     }
 }
 
-fn config(voters: usize, servers: usize) -> EnsembleConfig {
-    let member = |place: usize| {
-        let port = 2000 + 10 * u16::try_from(place).expect("few servers");
-        let member = Member {
-            role: match place < voters {
-                true => MemberRole::Participant,
-                false => MemberRole::Observer,
-            },
-            addresses: vec![PeerAddress {
-                host: format!("10.0.0.{}", place + 1),
-                quorum_port: port,
-                election_port: port + 1,
-            }],
-            client: None,
-        };
-        (server_of(place), member)
+fn config(voters: usize, observers: usize) -> EnsembleConfig {
+    let role = |place: usize| match place < voters {
+        true => MemberRole::Participant,
+        false => MemberRole::Observer,
     };
+    let members = (0..voters + observers).map(|place| (server_of(place), member(place, role(place))));
     EnsembleConfig {
-        members: (0..servers).map(member).collect(),
+        members: members.collect(),
         ..EnsembleConfig::default()
     }
 }

@@ -118,6 +118,8 @@ pub struct Registered {
 #[derive(Debug)]
 pub struct Peers {
     own: ServerId,
+    /// Where this server can be dialed: by the newest configuration that names it.
+    own_addresses: Vec<Endpoint>,
     members: Members,
     peers: BTreeMap<ServerId, Peer>,
     /// The number of the next connection.
@@ -131,6 +133,7 @@ impl Peers {
     pub fn new(own: ServerId, members: Members) -> Self {
         Self {
             own,
+            own_addresses: members.addresses(own).into_iter().next().unwrap_or_default(),
             members,
             peers: BTreeMap::new(),
             next_number: 0,
@@ -140,12 +143,15 @@ impl Peers {
 
     /// Where this server says it can be dialed.
     pub fn own_addresses(&self) -> Vec<Endpoint> {
-        let candidates = self.members.addresses(self.own);
-        candidates.into_iter().next().unwrap_or_default()
+        self.own_addresses.clone()
     }
 
     /// Changes where servers are. Connections stay; of those that left, only connections do.
     pub fn set_members(&mut self, members: Members) {
+        // Who is to join, or has left, still wants to be dialed.
+        if let Some(addresses) = members.addresses(self.own).into_iter().next() {
+            self.own_addresses = addresses;
+        }
         self.members = members;
         let members = &self.members;
         self.peers.retain(|&server, peer| {
@@ -376,6 +382,17 @@ mod tests {
         peers.register(LARGER, true);
         assert_eq!(peers.put(LARGER, message("d")), None);
         assert_eq!(peers.connect_all(), []);
+    }
+
+    #[test]
+    fn a_server_that_is_in_no_configuration_any_more_says_where_it_was() {
+        let mut peers = peers();
+        let before = peers.own_addresses();
+        assert_eq!(before.len(), 2);
+        peers.set_members(members("server.2=two:1:2", None));
+        assert_eq!(peers.own_addresses(), before);
+        peers.set_members(members("server.5=moved:1:2", None));
+        assert_eq!(peers.own_addresses(), [Endpoint::new("moved", 2)]);
     }
 
     #[test]
