@@ -41,7 +41,8 @@ test: build fetch ## the whole gate: format, lints, all tests, docs
 	@compat-tests/summary.sh $(RESULTS)
 
 # The long forms of the compat tests.
-FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1
+FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1 \
+    OX_RECONFIGS=20
 
 .PHONY: compat
 compat: build fetch ## the compat tests in full, or with PART=<suite> one suite of them

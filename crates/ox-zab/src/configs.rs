@@ -93,7 +93,9 @@ impl Configs {
             true => Arc::new(config),
             false => Arc::clone(&self.committed),
         };
-        if !self.enabled || config.version == self.last_seen.version {
+        // The very first configuration has no file of its own.
+        let is_known = config.version == self.last_seen.version || config.version == 0;
+        if !self.enabled || is_known {
             return false;
         }
         self.last_seen = config;

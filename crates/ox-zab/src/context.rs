@@ -57,12 +57,19 @@ impl Context<'_> {
 
     /// Notes a configuration that was proposed, or that a new leader goes by.
     pub(crate) fn see(&mut self, config: EnsembleConfig) {
-        if self.configs.see(config) {
-            let config = Arc::clone(self.configs.last_seen());
+        if !self.configs.see(config) {
+            return;
+        }
+        let config = Arc::clone(self.configs.last_seen());
+        if self.configs.is_pending() {
             tracing::info!("configuration {:x} is proposed", config.version);
             self.disk(DiskRequest::NoteConfig(config));
-            self.tell_members();
+        } else {
+            tracing::info!("what was proposed instead of configuration {:x} is void", config.version);
+            // With that the note goes.
+            self.disk(DiskRequest::EnterConfig(config));
         }
+        self.tell_members();
     }
 
     /// Puts a configuration in force. `None` if that changes nothing but its version.
@@ -74,7 +81,8 @@ impl Context<'_> {
         activated.differs(config).then_some(activated)
     }
 
-    fn tell_members(&mut self) {
+    /// Says where the members are.
+    pub(crate) fn tell_members(&mut self) {
         let committed = Arc::clone(self.configs.committed());
         let last_seen = Arc::clone(self.configs.last_seen());
         self.output(Output::Members {

@@ -168,6 +168,9 @@ impl Peer {
 
     /// Begins: a member elects, a server that is alone serves.
     pub fn start(&mut self, now: i64) {
+        if self.configs.is_pending() {
+            self.parts(now).1.tell_members();
+        }
         match self.state {
             State::Alone(_) => self.outputs.push_back(Output::Serve {
                 role: crate::Role::Leading,

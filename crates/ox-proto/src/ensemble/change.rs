@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::{ConfigTextError, EnsembleConfig, Member, MemberRole};
+use super::{ConfigTextError, EnsembleConfig, Member, MemberError, MemberRole};
 use crate::{ErrorCode, Notification, ReconfigRequest, ServerId};
 
 /// Why a request is refused.
@@ -102,7 +102,7 @@ impl EnsembleConfig {
             let id = name.rsplit_once('.').map_or(name, |(_, id)| id);
             let id = ServerId(number(id)?);
             let member = Member::parse(id, value);
-            let member = member.map_err(|error| arguments(&error.to_string()))?;
+            let member = member.map_err(wrong_member)?;
             if member.client.is_none() {
                 return Err(arguments(&format!(
                     "{joining}: each server should have 3 ports specified"
@@ -128,8 +128,8 @@ fn replaced(members: &str, rules: ReconfigRules) -> Result<EnsembleConfig, Recon
         ConfigTextError::Number(_) | ConfigTextError::Escape => {
             ReconfigError::Unreadable(error.to_string())
         }
+        ConfigTextError::Member(error) => wrong_member(error),
         ConfigTextError::UnknownKey(_)
-        | ConfigTextError::Member(_)
         | ConfigTextError::TwoGroups(_)
         | ConfigTextError::NoGroup(_) => arguments(&error.to_string()),
     })?;
@@ -234,6 +234,20 @@ fn is_host(host: &str) -> bool {
 fn number(text: &str) -> Result<i64, ReconfigError> {
     text.parse()
         .map_err(|_| ReconfigError::Unreadable(format!("For input string: \"{text}\"")))
+}
+
+/// A port that is a number, but no port, is more than Java's sockets can take.
+fn wrong_member(error: MemberError) -> ReconfigError {
+    match &error {
+        MemberError::Port { port, .. } if port.parse::<i32>().is_ok() => {
+            ReconfigError::Unreadable(error.to_string())
+        }
+        MemberError::Port { .. }
+        | MemberError::Form(_)
+        | MemberError::SamePorts(_)
+        | MemberError::Role(_)
+        | MemberError::Roles(..) => arguments(&error.to_string()),
+    }
 }
 
 fn arguments(reason: &str) -> ReconfigError {
@@ -348,6 +362,8 @@ mod tests {
         check("server.4=d:1:2;3=5", "", JAVA, Err(-8));
         check("server.4=d:1:1;3", "", JAVA, Err(-8));
         check("server.4=d:1:x;3", "", JAVA, Err(-8));
+        check("server.4=d:1:70000;3", "", JAVA, Err(-5));
+        check("server.4=d:1:2;-3", "", JAVA, Err(-5));
         check("server.x=d:1:2;3", "", JAVA, Err(-5));
         check("", "two", JAVA, Err(-5));
         check("server.4=d:1:2|e:1:2;3", "", JAVA, Err(-8));

@@ -34,6 +34,11 @@ pub(crate) struct Ensemble {
     said: Vec<String>,
 }
 
+/// Where a member is.
+pub(crate) fn member_line(sid: i64) -> String {
+    format!("h{sid}:1:2")
+}
+
 enum Task {
     Append(Zxid),
     Request(DiskRequest),
@@ -81,8 +86,7 @@ impl Ensemble {
                 .map(|(sid, id)| {
                     let member = Member {
                         role: role(sid),
-                        addresses: Vec::new(),
-                        client: None,
+                        ..Member::parse(id, &member_line(id.0)).expect("a member")
                     };
                     (id, member)
                 })

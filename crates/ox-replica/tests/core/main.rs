@@ -6,5 +6,6 @@ mod members;
 mod random;
 mod random_members;
 mod read_only;
+mod reconfig;
 mod scenarios;
 mod server;

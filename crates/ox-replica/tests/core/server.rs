@@ -10,7 +10,8 @@ use bytes::Bytes;
 use ox_jute::{Decoder, Frames, Jute};
 use ox_proto::{
     Acl, ConnectRequest, ConnectResponse, Create, DeleteRequest, ErrorCode, EventType, Id,
-    MultiHeader, MultiOp, OpCode, ReadRequest, ReplyHeader, Request, ServerId, SessionId,
+    MultiHeader, MultiOp, OpCode, ReadRequest, ReconfigRules, ReplyHeader, Request, ServerId,
+    SessionId,
     SetDataRequest, Stat, SyncRequest, Txn, TxnRecord, WatcherEvent, Xid, Zxid,
 };
 use ox_replica::{
@@ -392,7 +393,10 @@ impl Server {
 
 fn zab_settings(settings: &Settings) -> ZabSettings {
     ZabSettings {
-        reconfig: None,
+        reconfig: settings.reconfig_enabled.then_some(ReconfigRules {
+            standalone_enabled: false,
+            several_addresses: false,
+        }),
         own: settings.server,
         tick_ms: settings.tick_ms,
         init_limit: 10,
@@ -432,6 +436,7 @@ pub(crate) fn body_of(work: &Work) -> Option<Bytes> {
         Work::Request(Request::Delete(delete)) => delete.encode(&mut body),
         Work::Request(Request::SetData(set)) => set.encode(&mut body),
         Work::Request(Request::Multi(ops)) => MultiOp::encode_all(ops, &mut body),
+        Work::Request(Request::Reconfig(request)) => request.encode(&mut body),
         Work::Request(Request::Sync(sync)) => sync.encode(&mut body),
         Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => return None,
     }
@@ -451,6 +456,7 @@ fn op_of(work: &Work) -> OpCode {
         Work::Request(Request::SetData(_)) => OpCode::SetData,
         Work::Request(Request::Delete(_)) => OpCode::Delete,
         Work::Request(Request::Sync(_)) => OpCode::Sync,
+        Work::Request(Request::Reconfig(_)) => OpCode::Reconfig,
         Work::Request(Request::CloseSession) => OpCode::CloseSession,
         Work::Request(_) | Work::Undecodable(_) | Work::Refused(_) => OpCode::Ping,
     }
@@ -485,7 +491,7 @@ fn told(frame: &[u8], answers: Option<Answers>) -> String {
     let answers = answers.expect("an answer answers something");
     let what = match (header.err, answers.op) {
         (0, OpCode::Create) => String::decode(&mut input).expect("a path"),
-        (0, OpCode::GetData) => {
+        (0, OpCode::GetData | OpCode::Reconfig) => {
             let data = input.buffer().expect("data").unwrap_or_default();
             String::from_utf8(data.to_vec()).expect("text")
         }

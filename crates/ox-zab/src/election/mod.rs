@@ -261,7 +261,10 @@ impl Election {
                 }
             }
             (PeerState::Looking, PeerState::Looking) => {
-                if vote.election_epoch < self.logical_clock {
+                // A voter answers whoever has no vote: if that answered in turn, they would for ever.
+                if vote.election_epoch < self.logical_clock
+                    && self.electorate.is_voter(self.server)
+                {
                     let proposal = self.round.as_ref().map(|round| round.proposal);
                     self.answer(from, proposal, self.logical_clock);
                 }
@@ -446,6 +449,7 @@ impl Election {
             self.propose(now_ms, vote);
         } else if round.missed_our_vote(from, vote)
             && self.electorate.better(&round.proposal, &vote)
+            && self.electorate.is_voter(self.server)
         {
             let proposal = round.proposal;
             self.answer(from, Some(proposal), self.logical_clock);
