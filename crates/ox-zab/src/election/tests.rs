@@ -843,6 +843,20 @@ fn a_participant_outside_of_the_configuration_follows_without_a_vote() {
     );
 }
 
+/// A voter answers whoever has no vote at once; two that answer each other's answers never end.
+#[test]
+fn a_participant_without_a_vote_tells_no_laggard_of_its_round() {
+    check(
+        9,
+        3,
+        "look 1:1 1
+         > 1 2 3: LOOKING - 1:1 r1 e1
+         1: LOOKING 1 1:1 r5 e1
+         > 1 2 3: LOOKING 1 1:1 r5 e1
+         2: LOOKING 2 1:1 r3 e1",
+    );
+}
+
 #[test]
 fn votes_for_strangers_are_ignored() {
     check(
