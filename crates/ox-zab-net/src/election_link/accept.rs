@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ox_proto::InitialMessage;
+use ox_tls::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
@@ -19,7 +20,7 @@ use crate::socket;
 const MAX_WAITING: usize = 256;
 
 /// A connection and who dialed it.
-type Arrival = (TcpStream, InitialMessage);
+type Arrival = (Stream, InitialMessage);
 
 /// Accepts connections until the mesh ends.
 pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
@@ -45,7 +46,8 @@ pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
 
 /// Waits for the initial message, as long as a handshake may take. A handshake before it or behind
 /// it belongs here.
-async fn introduction(mesh: Arc<Mesh>, mut stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
+async fn introduction(mesh: Arc<Mesh>, stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
+    let mut stream = Stream::Plain(stream);
     let read = connection::read_initial(&mut stream);
     let error = match timeout(mesh.settings.handshake_timeout, read).await {
         Ok(Ok(message)) => return Some((stream, message)),
@@ -56,7 +58,7 @@ async fn introduction(mesh: Arc<Mesh>, mut stream: TcpStream, from: SocketAddr) 
     None
 }
 
-fn arrived(mesh: &Arc<Mesh>, stream: TcpStream, message: InitialMessage) {
+fn arrived(mesh: &Arc<Mesh>, stream: Stream, message: InitialMessage) {
     let verdict = mesh.peers.lock().arrived(message);
     match verdict {
         Verdict::Keep(server) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ox_proto::{InitialMessage, ServerId};
+use ox_tls::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -53,7 +54,7 @@ pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candi
     }
 }
 
-async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Result<TcpStream> {
+async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Result<Stream> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for addresses in candidates {
         let connect = socket::connect_any(addresses);
@@ -69,13 +70,18 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
 
 /// Says who this server is, in one piece: Java takes what one read gives for the whole message. A
 /// handshake before it or behind it belongs here.
-async fn introduce(mesh: &Mesh, mut stream: TcpStream) -> io::Result<TcpStream> {
+async fn introduce(mesh: &Mesh, stream: TcpStream) -> io::Result<Stream> {
     socket::prepare(&stream, mesh.settings.keep_alive);
+    let mut stream = Stream::Plain(stream);
     let message = InitialMessage {
         server: mesh.settings.server,
         addresses: mesh.peers.lock().own_addresses(),
     };
     let bytes = message.to_bytes(mesh.settings.several_addresses);
-    timeout(mesh.settings.handshake_timeout, stream.write_all(&bytes)).await??;
+    let said = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    timeout(mesh.settings.handshake_timeout, said).await??;
     Ok(stream)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::{Endpoint, PacketType, QuorumPacket};
+use ox_tls::Stream;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -63,7 +64,7 @@ impl LearnerListener {
 
 /// A learner that has introduced itself.
 struct Arrival {
-    stream: TcpStream,
+    stream: Stream,
     from: SocketAddr,
     /// What has been read of it, whole packets and perhaps more.
     read: Vec<u8>,
@@ -132,9 +133,10 @@ pub(super) async fn run<E>(
 /// Waits for the first packet, as long as a peer may be silent. A handshake before it belongs here.
 async fn introduction<E>(
     mesh: Arc<Mesh<E>>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     from: SocketAddr,
 ) -> Option<Arrival> {
+    let mut stream = Stream::Plain(stream);
     let introduced = timeout(mesh.settings.read_timeout, read_introduction(&mut stream)).await;
     let error = match introduced {
         Ok(Ok(read)) => return Some(Arrival { stream, from, read }),
@@ -145,7 +147,7 @@ async fn introduction<E>(
     None
 }
 
-async fn read_introduction(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_introduction(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut read = Vec::with_capacity(MAX_INTRODUCTION);
     loop {
         let room = MAX_INTRODUCTION - read.len();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::Endpoint;
+use ox_tls::Stream;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -55,7 +56,7 @@ pub(super) async fn run<E>(
             Err(error) => return CloseReason::Broken(error),
         }
         let inbound = Inbound::from_leader(mesh.settings.max_length, sink);
-        run::run(&shared, stream, inbound, &mesh.events).await
+        run::run(&shared, Stream::Plain(stream), inbound, &mesh.events).await
     };
     run::until_closed(Arc::clone(&shared), &mesh.events, work).await;
 }
