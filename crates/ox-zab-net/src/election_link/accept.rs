@@ -2,6 +2,7 @@
 //!
 //! Source: `QuorumCnxManager.Listener`, `handleConnection`; quorum.md 2.1.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::peers::Verdict;
 use super::{Mesh, connection};
 use crate::lobby::Lobby;
-use crate::socket;
+use crate::{secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and some
 /// kilobytes.
@@ -44,13 +45,15 @@ pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
     lobby.close().await;
 }
 
-/// Waits for the initial message, as long as a handshake may take. A handshake before it or behind
-/// it belongs here.
+/// Waits for the initial message, and TLS before it, as long as a handshake may take.
 async fn introduction(mesh: Arc<Mesh>, stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
-    let mut stream = Stream::Plain(stream);
-    let read = connection::read_initial(&mut stream);
+    let read = async {
+        let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
+        let message = connection::read_initial(&mut stream).await?;
+        Ok::<_, io::Error>((stream, message))
+    };
     let error = match timeout(mesh.settings.handshake_timeout, read).await {
-        Ok(Ok(message)) => return Some((stream, message)),
+        Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(error)) => error,
         Err(late) => late.into(),
     };

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::peers::Candidates;
 use super::{Mesh, connection};
-use crate::socket;
+use crate::{secure, socket};
 
 /// Dials a server, and serves the connection if it is the one to keep.
 pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candidates) {
@@ -59,7 +59,10 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
     for addresses in candidates {
         let connect = socket::connect_any(addresses);
         match timeout(mesh.settings.connect_timeout, connect).await {
-            Ok(Ok(stream)) => return introduce(mesh, stream).await,
+            Ok(Ok(stream)) => {
+                let hosts = mesh.peers.lock().hosts(server, addresses);
+                return introduce(mesh, stream, &hosts).await;
+            }
             Ok(Err(error)) => failure = error,
             Err(late) => failure = late.into(),
         }
@@ -68,20 +71,20 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
     Err(failure)
 }
 
-/// Says who this server is, in one piece: Java takes what one read gives for the whole message. A
-/// handshake before it or behind it belongs here.
-async fn introduce(mesh: &Mesh, stream: TcpStream) -> io::Result<Stream> {
+/// Says who this server is, in one piece: Java takes what one read gives for the whole message. TLS
+/// comes before it.
+async fn introduce(mesh: &Mesh, stream: TcpStream, hosts: &[String]) -> io::Result<Stream> {
     socket::prepare(&stream, mesh.settings.keep_alive);
-    let mut stream = Stream::Plain(stream);
     let message = InitialMessage {
         server: mesh.settings.server,
         addresses: mesh.peers.lock().own_addresses(),
     };
     let bytes = message.to_bytes(mesh.settings.several_addresses);
     let said = async {
+        let mut stream = secure::dialed(mesh.settings.tls.as_deref(), stream, hosts).await?;
         stream.write_all(&bytes).await?;
-        stream.flush().await
+        stream.flush().await?;
+        Ok(stream)
     };
-    timeout(mesh.settings.handshake_timeout, said).await??;
-    Ok(stream)
+    timeout(mesh.settings.handshake_timeout, said).await?
 }

@@ -21,7 +21,7 @@ use super::inbound::Inbound;
 use super::link::{Link, Shared};
 use super::{Mesh, run};
 use crate::lobby::Lobby;
-use crate::socket;
+use crate::{secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and
 /// [`MAX_INTRODUCTION`] bytes.
@@ -130,16 +130,19 @@ pub(super) async fn run<E>(
     lobby.close().await;
 }
 
-/// Waits for the first packet, as long as a peer may be silent. A handshake before it belongs here.
+/// Waits for the first packet, and TLS before it, as long as a peer may be silent.
 async fn introduction<E>(
     mesh: Arc<Mesh<E>>,
     stream: TcpStream,
     from: SocketAddr,
 ) -> Option<Arrival> {
-    let mut stream = Stream::Plain(stream);
-    let introduced = timeout(mesh.settings.read_timeout, read_introduction(&mut stream)).await;
-    let error = match introduced {
-        Ok(Ok(read)) => return Some(Arrival { stream, from, read }),
+    let introduced = async {
+        let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
+        let read = read_introduction(&mut stream).await?;
+        Ok::<_, io::Error>(Arrival { stream, from, read })
+    };
+    let error = match timeout(mesh.settings.read_timeout, introduced).await {
+        Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(error)) => error,
         Err(late) => late.into(),
     };
