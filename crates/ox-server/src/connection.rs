@@ -18,6 +18,7 @@ use ox_proto::{
     SaslResponse, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
+use ox_tls::TLS_HANDSHAKE;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -640,10 +641,15 @@ impl Connection {
 
     fn length_error(&self, error: &ox_jute::FrameError) -> Ending {
         let ox_jute::FrameError::Length { length, limit } = error;
+        // What a handshake begins with: its type and its version.
+        let meaning = match length.to_be_bytes() {
+            [TLS_HANDSHAKE, 3, ..] => ": this is a TLS ClientHello, and this port is without TLS",
+            _ => "",
+        };
         Ending::Client(format!(
             "Len error. A message from /{} with advertised length of {length} is either a \
              malformed message or too large to process (length is greater than \
-             jute.maxbuffer={limit})",
+             jute.maxbuffer={limit}){meaning}",
             self.client.address,
         ))
     }

@@ -20,6 +20,9 @@ mod pkcs12;
 /// A larger file is no store. The certificates of all authorities there are take some hundred KiB.
 const MAX_SIZE: u64 = 16 << 20;
 
+/// Stands before each section of a PEM file, and in no other.
+const BEGIN: &[u8] = b"-----BEGIN ";
+
 /// How a store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
@@ -201,8 +204,10 @@ fn binary(bytes: &[u8], password: &Secret) -> Result<Entries, Reason> {
                 .into(),
         )),
         [0x30, ..] => pkcs12::read(bytes, password),
-        [b'-', ..] => Err(Reason::malformed("JKS or PKCS12", "it begins as PEM does")),
         [] => Err(Reason::malformed("JKS or PKCS12", "it is empty")),
+        text if text.windows(BEGIN.len()).any(|part| part == BEGIN) => {
+            Err(Reason::malformed("JKS or PKCS12", "it is PEM"))
+        }
         [first, ..] => Err(Reason::malformed(
             "JKS or PKCS12",
             format!("it begins with the byte {first:#04x}"),

@@ -69,6 +69,17 @@ impl Stream {
     }
 }
 
+/// An end without a word of farewell is an end, as without TLS: Java's servers say none, and what
+/// is read here has lengths of its own.
+fn ended(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Poll::Ready(Ok(()))
+        }
+        read => read,
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -77,7 +88,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => ended(Pin::new(stream).poll_read(cx, buf)),
         }
     }
 }
@@ -117,7 +128,7 @@ impl AsyncRead for Reading {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_read(cx, buf),
-            Self::Tls(half) => Pin::new(half).poll_read(cx, buf),
+            Self::Tls(half) => ended(Pin::new(half).poll_read(cx, buf)),
         }
     }
 }

@@ -109,7 +109,7 @@ fn what_is_no_such_store_is_named_by_what_it_is() {
     let pem = std::fs::read(golden("plain.pem")).unwrap();
     let jks = std::fs::read(golden("key.jks")).unwrap();
     let p12 = std::fs::read(golden("key.p12")).unwrap();
-    check("pem.jks", &pem, StoreKind::Binary, "begins as PEM does");
+    check("pem.jks", &pem, StoreKind::Binary, "it is PEM");
     check("jks.pem", &jks, StoreKind::Pem, "binary");
     check("empty.p12", b"", StoreKind::Binary, "it is empty");
     check("garbage.p12", b"garbage", StoreKind::Binary, "0x67");
