@@ -1,33 +1,20 @@
 //! Clients that get in.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use compat_tests::ensemble::wait_for;
 use compat_tests::pki::{self, Authority, Form, Validity};
-use compat_tests::programs::{self, compile_java};
+use compat_tests::programs;
 use compat_tests::server::{Kind, Server};
 use compat_tests::suite::{Skip, say};
 
 use rustix::process::Signal;
 
-use crate::secured::{Secured, is_answer, setup, srvr, start, with_key};
+use crate::secured::{NAME, Secured, World, is_answer, setup, srvr, start, with_key, world};
 
 /// How long a client program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the client's certificate says. The server must tell it just so.
-const SUBJECT: &str = "CN=Client\\, of many,OU=a=b,O=Example,C=DE";
-const NAME: &str = "CN=Client\\, of many,OU=a\\=b,O=Example,C=DE";
-
-/// An authority, and keys for a server and a client.
-fn authority(home: &Path) -> Result<Authority, Skip> {
-    let authority = Authority::new(&home.join("authority"))?;
-    authority.issue("server", "CN=Server", Validity::Now);
-    authority.issue("client", SUBJECT, Validity::Now);
-    Ok(authority)
-}
 
 /// What the Java client prints, with the stores of one authority.
 #[track_caller]
@@ -84,15 +71,15 @@ fn check_java(server: &Server, result: (bool, String), lines: &[&str]) {
 
 pub(crate) fn java() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let classes = compile_java(home.path())?;
-    let authority = authority(home.path())?;
+    let World { authority, .. } = world()?;
+    let classes = world()?.classes()?;
     for form in Form::ALL {
-        let secured = start(setup(&home.path().join(form.ending()), &authority, form))?;
+        let secured = start(setup(&home.path().join(form.ending()), authority, form))?;
         for version in ["TLSv1.2", "TLSv1.3"] {
             // Netty knows the name of the host; Java's check of it is on.
             let address = format!("localhost:{}", secured.port);
             let version = format!("-Dzookeeper.ssl.protocol={version}");
-            let result = run_java(&classes, &address, &authority, form, &[&version]);
+            let result = run_java(classes, &address, authority, form, &[&version]);
             let ids = [format!("id x509 {NAME}"), format!("acl x509 {NAME}")];
             check_java(&secured.server, result, &[&ids[0], &ids[1], "done"]);
             say(format!(
@@ -106,13 +93,13 @@ pub(crate) fn java() -> Result<(), Skip> {
 
 pub(crate) fn java_and_plain_openssl() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let classes = compile_java(home.path())?;
+    let classes = world()?.classes()?;
     let authority = pki::plain_openssl(&home.path().join("authority"))?;
     let secured = start(setup(&home.path().join("server"), &authority, Form::Pem))?;
     let address = format!("localhost:{}", secured.port);
     // The certificates name no host that could be checked.
     let unchecked = ["-Dzookeeper.ssl.hostnameVerification=false"];
-    let result = run_java(&classes, &address, &authority, Form::Pem, &unchecked);
+    let result = run_java(classes, &address, &authority, Form::Pem, &unchecked);
     check_java(&secured.server, result, &["id x509 CN=client", "done"]);
     say("   Java client 3.9.5, certificates of version 1 from OpenSSL: passed");
     Ok(())
@@ -120,7 +107,7 @@ pub(crate) fn java_and_plain_openssl() -> Result<(), Skip> {
 
 pub(crate) fn kazoo() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = authority(home.path())?;
+    let World { authority, .. } = world()?;
     let trust = authority.store("trust", Form::Pem);
     let own = authority.store("client", Form::Pem);
     for (mode, certificates) in [
@@ -128,7 +115,7 @@ pub(crate) fn kazoo() -> Result<(), Skip> {
         ("want", &[true, false]),
         ("none", &[true, false]),
     ] {
-        let (setup, claim) = setup(&home.path().join(mode), &authority, Form::Pkcs12);
+        let (setup, claim) = setup(&home.path().join(mode), authority, Form::Pkcs12);
         let secured = start((setup.line("ssl.clientAuth", mode), claim))?;
         for &with_certificate in certificates {
             let mut command = programs::kazoo(PATIENCE, "tls.py")?;
@@ -159,16 +146,16 @@ pub(crate) fn kazoo() -> Result<(), Skip> {
 
 pub(crate) fn one_port() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let classes = compile_java(home.path())?;
-    let authority = authority(home.path())?;
+    let World { authority, .. } = world()?;
+    let classes = world()?.classes()?;
     let x509 = "org.apache.zookeeper.server.auth.X509AuthenticationProvider";
-    let setup = with_key(&home.path().join("server"), &authority, Form::Jks)
+    let setup = with_key(&home.path().join("server"), authority, Form::Jks)
         .line("client.portUnification", "true")
         .line("authProvider.x509", x509);
     let server = setup.start()?;
     let plain = server.address();
     let address = format!("localhost:{}", plain.port());
-    let result = run_java(&classes, &address, &authority, Form::Jks, &[]);
+    let result = run_java(classes, &address, authority, Form::Jks, &[]);
     check_java(&server, result, &["done"]);
     let mut client = compat_tests::wire::Client::connect(plain);
     client.create("/plain", b"", 0);
@@ -179,13 +166,13 @@ pub(crate) fn one_port() -> Result<(), Skip> {
 
 pub(crate) fn super_user() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let classes = compile_java(home.path())?;
-    let authority = authority(home.path())?;
-    let (setup, claim) = setup(&home.path().join("server"), &authority, Form::Pkcs12);
+    let World { authority, .. } = world()?;
+    let classes = world()?.classes()?;
+    let (setup, claim) = setup(&home.path().join("server"), authority, Form::Pkcs12);
     let key = "zookeeper.X509AuthenticationProvider.superUser";
     let secured = start((setup.property(key, NAME), claim))?;
     let address = format!("localhost:{}", secured.port);
-    let result = run_java(&classes, &address, &authority, Form::Pkcs12, &[]);
+    let result = run_java(classes, &address, authority, Form::Pkcs12, &[]);
     check_java(
         &secured.server,
         result,
@@ -208,7 +195,9 @@ fn shown(secured: &Secured, authority: &Authority) -> String {
 
 pub(crate) fn renewal() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = authority(home.path())?;
+    let authority = Authority::new(&home.path().join("authority"))?;
+    authority.issue("server", "CN=Server", Validity::Now);
+    authority.issue("client", "CN=Client", Validity::Now);
     let (setup, claim) = setup(&home.path().join("server"), &authority, Form::Pkcs12);
     // Java asks for it; here it is so without.
     let secured = start((setup.line("client.certReload", "true"), claim))?;

@@ -2,22 +2,18 @@
 
 use compat_tests::ensemble::{Ensemble, Plan, Sid, wait_for};
 use compat_tests::history::Recording;
-use compat_tests::pki::{Authority, Form, Validity};
+use compat_tests::pki::{Authority, Form};
 use compat_tests::server::Kind;
 use compat_tests::service;
 use compat_tests::suite::{Skip, say};
+
+use crate::secured::{World, world};
 
 /// Long enough for any of the restarts.
 const TIMEOUT_MS: i32 = 40_000;
 
 /// Writes that are accepted between two restarts.
 const BETWEEN: u64 = 100;
-
-fn authority(home: &std::path::Path) -> Result<Authority, Skip> {
-    let authority = Authority::new(&home.join("authority"))?;
-    authority.issue("member", "CN=Member", Validity::Now);
-    Ok(authority)
-}
 
 /// A mixed ensemble; each member has stores of another form.
 fn lay_out(home: &std::path::Path, authority: &Authority, kinds: &[Kind], plan: Plan) -> Ensemble {
@@ -61,10 +57,10 @@ fn restart_all(ensemble: &mut Ensemble, what: &str, lines: &[(&str, &str)]) -> R
 /// As the manual has it: ports that take both, then TLS, then nothing else; while clients write.
 pub(crate) fn rolled_in() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = authority(home.path())?;
+    let World { authority, .. } = world()?;
     let (ours, java) = (Kind::under_test(), Kind::REFERENCE);
     let kinds = [java, ours, java];
-    let mut ensemble = lay_out(home.path(), &authority, &kinds, Plan::voters(&kinds));
+    let mut ensemble = lay_out(home.path(), authority, &kinds, Plan::voters(&kinds));
     ensemble.start_all()?;
     let recording = Recording::start(&ensemble.addresses(), 0, 4, TIMEOUT_MS);
     for (what, lines) in [
@@ -134,7 +130,7 @@ fn write_on(recording: &Recording) {
 /// With FIPS mode off both kinds look at the hosts in certificates.
 pub(crate) fn hosts() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = authority(home.path())?;
+    let World { authority, .. } = world()?;
     let (ours, java) = (Kind::under_test(), Kind::REFERENCE);
     let kinds = [ours, java, ours];
     let plan = Plan::voters(&kinds)
@@ -142,7 +138,7 @@ pub(crate) fn hosts() -> Result<(), Skip> {
         .property("zookeeper.fips-mode", "false")
         .line("sslQuorum", "true");
     let kinds = [ours, java, ours, java];
-    let mut ensemble = lay_out(home.path(), &authority, &kinds, plan);
+    let mut ensemble = lay_out(home.path(), authority, &kinds, plan);
     ensemble.start_all()?;
     service::check(&ensemble, "/service");
     say("   ours and 3.9.5, hosts are checked: passed");
@@ -152,20 +148,16 @@ pub(crate) fn hosts() -> Result<(), Skip> {
 /// A member whose certificate is another authority's, or for another host, does not get in.
 pub(crate) fn stranger() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = authority(home.path())?;
-    authority.issue_for(
-        "elsewhere",
-        "CN=Elsewhere",
-        Validity::Now,
-        "san=dns:elsewhere.example.org",
-    );
-    let other = Authority::new(&home.path().join("other"))?;
-    other.issue("member", "CN=Member", Validity::Now);
+    let World {
+        authority,
+        stranger: other,
+        ..
+    } = world()?;
     let kinds = [Kind::under_test(); 3];
     let plan = Plan::voters(&kinds)
         .line("sslQuorum", "true")
         .property("zookeeper.fips-mode", "false");
-    let mut ensemble = lay_out(home.path(), &authority, &kinds, plan);
+    let mut ensemble = lay_out(home.path(), authority, &kinds, plan);
     for sid in [1, 2] {
         ensemble.start(sid)?;
     }

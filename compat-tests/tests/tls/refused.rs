@@ -6,18 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use compat_tests::ensemble::wait_for;
-use compat_tests::pki::{Authority, Form, PASSWORD, Validity};
+use compat_tests::pki::{Authority, Form, PASSWORD};
 use compat_tests::server::{Kind, Setup};
 use compat_tests::suite::{Skip, say};
 
-use crate::secured::{Secured, is_answer, setup, srvr, start};
+use crate::secured::{Secured, World, is_answer, setup, srvr, start, world};
 
 /// Handshakes must be done in this time.
 const DEADLINE_MS: u64 = 2000;
 
 struct Scene {
-    authority: Authority,
-    stranger: Authority,
+    authority: &'static Authority,
+    stranger: &'static Authority,
     secured: Secured,
     _home: tempfile::TempDir,
 }
@@ -25,12 +25,12 @@ struct Scene {
 impl Scene {
     fn new() -> Result<Self, Skip> {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let authority = Authority::new(&home.path().join("authority"))?;
-        authority.issue("server", "CN=Server", Validity::Now);
-        authority.issue("client", "CN=Client", Validity::Now);
-        let stranger = Authority::new(&home.path().join("stranger"))?;
-        stranger.issue("client", "CN=Client", Validity::Now);
-        let (setup, claim) = setup(&home.path().join("server"), &authority, Form::Pkcs12);
+        let World {
+            authority,
+            stranger,
+            ..
+        } = world()?;
+        let (setup, claim) = setup(&home.path().join("server"), authority, Form::Pkcs12);
         let deadline = DEADLINE_MS.to_string();
         let setup = setup.property("zookeeper.nio.sessionlessCnxnTimeout", &deadline);
         let secured = start((setup, claim))?;
@@ -77,11 +77,6 @@ impl Scene {
 
 pub(crate) fn kept_out() -> Result<(), Skip> {
     let scene = Scene::new()?;
-    scene.authority.issue("expired", "CN=Late", Validity::Past);
-    let serving = "eku=serverAuth";
-    scene
-        .authority
-        .issue_for("serving", "CN=Other", Validity::Now, serving);
     let client = scene.authority.store("client", Form::Pem);
     scene.check_unharmed();
     let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
@@ -203,8 +198,7 @@ pub(crate) fn slow() -> Result<(), Skip> {
 
 pub(crate) fn stores() -> Result<(), Skip> {
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = Authority::new(&home.path().join("authority"))?;
-    authority.issue("server", "CN=Server", Validity::Now);
+    let World { authority, .. } = world()?;
     let broken = home.path().join("broken.p12");
     let whole = std::fs::read(authority.store("server", Form::Pkcs12)).expect("it is there");
     std::fs::write(&broken, &whole[..whole.len() / 2]).expect("it can be written");
@@ -245,7 +239,7 @@ pub(crate) fn stores() -> Result<(), Skip> {
         ),
         (Form::Pem, "ssl.crl", "true", "less guarded"),
     ] {
-        let (setup, _claim) = setup(&home.path().join("server"), &authority, form);
+        let (setup, _claim) = setup(&home.path().join("server"), authority, form);
         let mut setup = setup.line(key, value);
         if value == pem {
             setup = setup.line("ssl.keyStore.type", "JKS");
@@ -272,10 +266,8 @@ pub(crate) fn stores() -> Result<(), Skip> {
 pub(crate) fn passwords() -> Result<(), Skip> {
     const DIGEST: &str = "super:c4n4ryOfTheSuperDigest=";
     let home = tempfile::tempdir().expect("a temporary folder");
-    let authority = Authority::new(&home.path().join("authority"))?;
-    authority.issue("server", "CN=Server", Validity::Now);
-    authority.issue("client", "CN=Client", Validity::Now);
-    let (setup, claim) = setup(&home.path().join("server"), &authority, Form::Pkcs12);
+    let World { authority, .. } = world()?;
+    let (setup, claim) = setup(&home.path().join("server"), authority, Form::Pkcs12);
     let mut setup: Setup = setup
         .property("zookeeper.DigestAuthenticationProvider.superDigest", DIGEST)
         .environment("RUST_LOG", "trace");
