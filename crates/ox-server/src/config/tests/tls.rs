@@ -18,7 +18,7 @@ fn secure(more: &str) -> Start {
 
 fn member(more: &str) -> Start {
     file(&format!(
-        "initLimit=5\nsyncLimit=2\nserver.1=h:1:2\nserver.2=i:1:2\nserver.3=j:1:2\n\
+        "initLimit=5\nsyncLimit=2\nserver.1=127.0.0.1:1:2\nserver.2=127.0.0.2:1:2\nserver.3=127.0.0.3:1:2\n\
          ssl.quorum.keyStore.location={STORES}/key.jks\nssl.quorum.keyStore.password=changeit\n\
          ssl.quorum.trustStore.location={STORES}/trust.jks\n\
          ssl.quorum.trustStore.password=changeit\n{more}"
