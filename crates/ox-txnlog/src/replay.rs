@@ -369,7 +369,10 @@ impl Run<'_> {
         if begins_epoch && reader.is_ours {
             self.are_whole()?;
         }
-        let before = match begins_epoch && self.unexplained.iter().any(|tail| tail.is_ours) {
+        let is_doubtful = begins_epoch
+            && !self.options.end_at_damage
+            && self.unexplained.iter().any(|tail| tail.is_ours);
+        let before = match is_doubtful {
             true => Before::Doubtful,
             false => Before::Whole,
         };
