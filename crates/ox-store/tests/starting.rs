@@ -285,8 +285,7 @@ fn an_empty_member_votes_only_where_it_may_begin() {
     assert_eq!(started.epochs.unwrap().current, Some(0));
 }
 
-/// Zeros in front of a new epoch look like the end of a log. Seed 4851 of the simulation of the day on which
-/// disks learned to write to the wrong place.
+/// Zeros in front of a new epoch look like the end of a log. Seed 4851 of the simulation.
 #[test]
 fn what_is_missing_in_front_of_a_new_epoch_is_told_by_the_tree() {
     let mut member = Member::new();

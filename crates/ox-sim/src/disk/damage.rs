@@ -1,7 +1,7 @@
 //! What was synced and is wrong now.
 //!
-//! Invariant: the disk and the cache are wrong alike, so that whoever reads finds it. Source: reliability.md
-//! 2.2, rows 4 to 7.
+//! Invariant: the disk and the cache are wrong alike, so that whoever reads finds it. Source:
+//! reliability.md 2.2, rows 4 to 7.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl Image {
                 let sector = self.sector(inode, random.below(written));
                 let mut moved = self.inode(source).cache[from.clone()].to_vec();
                 moved.truncate(sector.len());
-                // Where it should be is what was there before.
+                // Where it should be is what was there before: nothing.
                 self.put(source, from.start, &vec![0; from.len()]);
                 self.put(inode, sector.start, &moved);
                 (sector.start, "misdirected write")

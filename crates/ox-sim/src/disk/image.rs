@@ -189,8 +189,8 @@ impl Image {
         let (from, to) = sectors.unwrap_or((0, usize::MAX));
         let concerned: Vec<usize> = file.dirty.range(from..to).copied().collect();
         if fails {
-            // As measured: the pages are clean now, the cache is new and the disk is old. Of what
-            // was a lie before some would have been on the disk: a liar does not forget what it owes.
+            // As measured: the pages are clean now, the cache is new and the disk is old. A liar does
+            // not forget what it owes: some of it would have been on the disk.
             if !is_lie {
                 for sector in concerned {
                     file.dirty.remove(&sector);

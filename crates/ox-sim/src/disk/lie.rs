@@ -1,8 +1,8 @@
 //! Disks that say that they have synced, and have not.
 //!
-//! Invariant: until a lie ends nothing that it is about reaches the disk, not even by itself; so a power cut
-//! takes it back to a state in which a power cut could have left it when the lie began. Source:
-//! reliability.md 2.2, row 34.
+//! Invariant: until a lie ends nothing that it is about reaches the disk, not even by itself; so a
+//! power cut takes it back to a state in which a power cut could have left it when the lie began.
+//! Source: reliability.md 2.2, row 34.
 
 use serde::{Deserialize, Serialize};
 
