@@ -37,6 +37,7 @@ impl World {
             11 => {
                 let to = self.random.below(self.servers.len());
                 self.cut.insert((victim, to));
+                self.tell_story(|| format!("cut from {victim} to {to}"));
             }
             12 => {
                 for place in 0..self.servers.len() {
@@ -49,6 +50,7 @@ impl World {
         }
         if self.random.percent(50) {
             self.cut.clear();
+            self.tell_story(|| "nothing is cut".to_owned());
         }
     }
 
@@ -61,13 +63,15 @@ impl World {
                 }
             }
         }
+        self.tell_story(|| format!("{victim} is isolated: {:?}", self.cut));
     }
 
     /// Nothing is wrong from here on.
     pub(super) fn heal(&mut self) {
+        self.tell_story(|| "the faults stop".to_owned());
         self.cut.clear();
-        for place in 0..self.servers.len() {
-            self.servers[place].disk.heal();
+        for server in &mut self.servers {
+            server.disk.heal();
         }
     }
 }
