@@ -53,6 +53,7 @@ enum Event {
     Vote(Place, Place, u64),
     Start(Place),
     Fault,
+    Part(Place),
     ToServer(usize, u64, client::Asked),
     ToClient(usize, u64, client::Told),
     Client(usize),
@@ -80,6 +81,8 @@ struct World {
     /// How wild it is.
     faults_every: i64,
     disk_delay: i64,
+    /// So often a new leader is lost with its epoch.
+    strandings: usize,
     /// The first thing that was wrong.
     wrong: Option<String>,
     story: Story,
@@ -149,6 +152,7 @@ impl World {
             rules: Rules::new(voters),
             faults_every: *random.pick(&[100, 300, 300, 700, 2000]),
             disk_delay: *random.pick(&[1, 3, 10, 40]),
+            strandings: 0,
             wrong: None,
             story: Story::new(is_told),
             random,
@@ -226,6 +230,7 @@ impl World {
             Event::Vote(from, to, number) => self.vote(from, to, number),
             Event::Start(place) => self.start(place),
             Event::Fault => self.fault(),
+            Event::Part(place) => self.part(place),
             Event::ToServer(client, conn, asked) => self.reach_server(client, conn, asked),
             Event::ToClient(client, conn, told) => self.reach_client(client, conn, told),
             Event::Client(client) => self.client_acts(client),

@@ -73,6 +73,8 @@ pub(super) struct Server {
     snap_count: u32,
     keep: usize,
     is_ill: bool,
+    /// Until then its disk takes its time.
+    pub(super) slow_until: i64,
 }
 
 impl Server {
@@ -92,6 +94,7 @@ impl Server {
             snap_count: *random.pick(&[6, 20, 60]),
             keep: *random.pick(&[1, 5, 500]),
             is_ill: false,
+            slow_until: 0,
         }
     }
 
@@ -534,7 +537,10 @@ impl World {
     }
 
     fn wake_disk(&mut self, place: Place) {
-        let delay = self.random.between(0, self.disk_delay);
+        let delay = match self.now < self.servers[place].slow_until {
+            true => self.random.between(50, 400),
+            false => self.random.between(0, self.disk_delay),
+        };
         let server = &mut self.servers[place];
         let life = server.life;
         if let Some(process) = &mut server.process
@@ -575,6 +581,9 @@ impl World {
                 _ => return,
             }
         };
+        if let Ok(Input::Peer(ox_zab::Input::Done(DiskDone::EpochAccepted(_)))) = &written {
+            self.accepted_epoch(place);
+        }
         match written {
             Ok(input) => self.input_in(place, life, input),
             Err(error) => return self.failed(place, &*error),
