@@ -1,4 +1,4 @@
-//! The port for clients.
+//! The ports for clients.
 //!
 //! One socket for both families where the system has both. Source: `NIOServerCnxnFactory.java`;
 //! operations.md 8.1.
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address;
-use crate::clients::Rejected;
+use crate::clients::{Port, Rejected};
 use crate::config::ListenConfig;
 use crate::connection;
 use crate::core_task::Message;
@@ -68,6 +68,7 @@ fn bind_to(address: SocketAddr, listen: &ListenConfig) -> io::Result<Socket> {
 /// Accepts connections until it is told to stop.
 pub(crate) async fn run(
     listener: TcpListener,
+    port: Port,
     shared: Arc<Shared>,
     core: mpsc::Sender<Message>,
     connections: TaskTracker,
@@ -81,7 +82,7 @@ pub(crate) async fn run(
         match accepted {
             Ok((stream, peer)) => {
                 let peer = address::canonical(peer);
-                admit(stream, peer, &shared, &core, &connections, &stop);
+                admit(stream, port, peer, &shared, &core, &connections, &stop);
             }
             Err(error) => {
                 tracing::warn!(%error, "Error accepting new connection");
@@ -93,13 +94,14 @@ pub(crate) async fn run(
 
 fn admit(
     stream: TcpStream,
+    port: Port,
     peer: SocketAddr,
     shared: &Arc<Shared>,
     core: &mpsc::Sender<Message>,
     connections: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let client = match shared.clients.admit(peer) {
+    let client = match shared.clients.admit(port, peer) {
         Ok(client) => client,
         Err(rejected) => {
             shared.metrics.connection_rejected.add(1);

@@ -94,20 +94,26 @@ impl Invariants {
         self.views[place].is_damaged = true;
     }
 
-    /// Whether all that a server holds is on the disks of a quorum of others.
+    /// Whether all that a server holds is on the disks of a quorum of others: its records, and the
+    /// epoch that it has promised.
     pub(crate) fn can_lose(&self, place: Place) -> bool {
         let others: Vec<&View> = (0..self.voters)
             .filter(|other| *other != place && !self.views[*other].is_damaged)
             .map(|other| &self.views[other])
             .collect();
         let holds = |view: &View, zxid: Zxid| zxid <= view.durable && view.log.contains(&zxid);
+        let promised = self.views[place].accepted;
         self.views[place]
             .log
             .iter()
             .rev()
             .take(200)
             .all(|zxid| others.iter().filter(|view| holds(view, *zxid)).count() > self.voters / 2)
-            && others.len() > self.voters / 2
+            && others
+                .iter()
+                .filter(|view| promised <= view.accepted)
+                .count()
+                > self.voters / 2
     }
 
     pub(crate) fn appended(&mut self, place: Place, zxid: Zxid, payload: &[u8]) {

@@ -21,7 +21,7 @@ mod shrink;
 mod small;
 mod world;
 
-pub use disk::{DiskFault, LoneDisk};
+pub use disk::{Damage, DiskFault, Lie, LoneDisk};
 pub use draw::draw;
 pub use mutants::{MutantArgs, run_mutants};
 pub use plan::{Fault, Healing, Mode, Op, Plan, Setup, Target, Timed, Timing};

@@ -13,6 +13,15 @@ const REGRESSIONS: &[(u64, &str)] = &[
         913,
         "a session got the id of one that was over, behind a wall clock that had gone back",
     ),
+    (
+        442,
+        "a snapshot that could not be read once was taken for a missing one",
+    ),
+    (
+        4851,
+        "zeros at the end of a log passed for its end, in front of a new epoch",
+    ),
+    (4121, "the same, as a disk lied about a sync"),
 ];
 
 fn check(plan: &Plan) {

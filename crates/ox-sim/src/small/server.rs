@@ -190,7 +190,7 @@ impl World {
             &dirs,
             base,
             &ox_txnlog::ReplayOptions::default(),
-            &mut |payload, record| {
+            &mut |payload, record, _| {
                 log.insert(record.header.zxid, payload.to_vec());
                 Ok(())
             },
