@@ -276,8 +276,8 @@ fn many(first: u64, seeds: u64, threads: usize, patience: Duration) -> ExitCode 
     );
     let small = &totals.small;
     println!(
-        "the small world: {} transactions committed, {} epochs; {} passed, {} failed",
-        small.committed, small.epochs, small.passed, small.failed
+        "{seeds} seeds in the small world: {} transactions committed, {} epochs, {} failed",
+        small.committed, small.epochs, small.failed
     );
     println!(
         "{took:.1} s, {:.1} seeds/s, {:.0} events/s",
@@ -286,8 +286,8 @@ fn many(first: u64, seeds: u64, threads: usize, patience: Duration) -> ExitCode 
     );
     let failed = u64::try_from(totals.failed.len()).unwrap_or(u64::MAX) + small.failed;
     println!(
-        "{} passed, {failed} failed, 0 skipped: {seeds} seeds in two worlds each",
-        totals.passed + small.passed,
+        "{} passed, {failed} failed, 0 skipped",
+        totals.passed + small.passed
     );
     match failed == 0 && is_canary_dead {
         true => ExitCode::SUCCESS,

@@ -46,9 +46,6 @@ fn ensembles_keep_their_promises_and_recover() {
     }
 }
 
-/// The same in the small world.
-const SMALL_REGRESSIONS: &[(u64, &str)] = &[];
-
 fn check_small(seed: u64) {
     if let Some(failure) = run_small(seed, false).failure {
         panic!(
