@@ -297,7 +297,12 @@ impl World {
 
     /// The process ends; with the power, or without.
     pub(super) fn crash(&mut self, place: Place, power: bool) {
-        self.tell_story(|| format!("{place} ends, {}", if power { "without power" } else { "killed" }));
+        self.tell_story(|| {
+            format!(
+                "{place} ends, {}",
+                if power { "without power" } else { "killed" }
+            )
+        });
         let server = &mut self.servers[place];
         server.life += 1;
         server.disk.next_process();

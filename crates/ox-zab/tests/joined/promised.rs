@@ -45,7 +45,10 @@ fn check(accepted: &[u32], voters: i64, late: i64) {
     });
     let promised = accepted[usize::try_from(late - 1).unwrap()];
     let (_, epoch) = world.servers[&ServerId(late)].role.unwrap();
-    assert!(before < promised && promised < epoch, "{before}, then {epoch}");
+    assert!(
+        before < promised && promised < epoch,
+        "{before}, then {epoch}"
+    );
     // One election was enough.
     world.run(2000);
     assert_eq!(world.servers[&ServerId(late)].role.unwrap().1, epoch);
