@@ -86,14 +86,14 @@ SEEDS := 1000
 FIRST := 1
 
 .PHONY: sim
-sim: ## runs whole ensembles in virtual time under every fault, SEEDS=1000 of them
+sim: ## runs ensembles in virtual time under every fault, SEEDS=1000 whole and as many small
 	cargo build --profile sim --locked -p ox-sim
 	$(TARGET)/sim/ox-sim run --seeds $(SEEDS) --first $(FIRST)
 
 .PHONY: sim-seed
-sim-seed: ## replays one of them: make sim-seed SEED=n
+sim-seed: ## replays one of them: make sim-seed SEED=n, or a small one with SMALL=yes
 	cargo build --profile sim --locked -p ox-sim
-	$(TARGET)/sim/ox-sim seed $(SEED) --trace
+	$(TARGET)/sim/ox-sim seed $(SEED) --trace $(SMALL:%=--small)
 
 .PHONY: bench
 bench: build fetch ## compares speed, memory and start with Apache ZooKeeper (about 25 minutes)

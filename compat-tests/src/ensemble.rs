@@ -181,6 +181,12 @@ impl Ensemble {
         self.start(sid)
     }
 
+    /// Sets a key of a member's zoo.cfg, from its next start on.
+    pub fn set_line(&mut self, sid: Sid, key: &str, value: &str) {
+        let member = self.member_mut(sid);
+        member.setup = member.setup.clone().line(key, value);
+    }
+
     /// Starts all members that do not run, and waits until all serve.
     #[track_caller]
     pub fn start_all(&mut self) -> Result<(), Skip> {

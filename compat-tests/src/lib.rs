@@ -9,6 +9,7 @@ pub mod faults;
 pub mod fixtures;
 pub mod history;
 pub mod load;
+pub mod pki;
 pub mod ports;
 pub mod programs;
 pub mod roaming;

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+pub use ox_check::Stat;
+
 /// How long an answer may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -232,23 +234,6 @@ impl<'a> Record<'a> {
             .map(|_| (self.int(), self.string(), self.string()))
             .collect()
     }
-}
-
-/// A Stat as a client sees it.
-#[expect(missing_docs, reason = "the names are ZooKeeper's")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stat {
-    pub czxid: i64,
-    pub mzxid: i64,
-    pub ctime: i64,
-    pub mtime: i64,
-    pub version: i32,
-    pub cversion: i32,
-    pub aversion: i32,
-    pub ephemeral_owner: i64,
-    pub data_length: i32,
-    pub num_children: i32,
-    pub pzxid: i64,
 }
 
 /// The password of a session id (a pure function: every server of an ensemble knows it).

@@ -146,10 +146,10 @@ fn request(opcode: i32, body: &mut Record<'_>) -> Request {
 fn answer(opcode: i32, body: &mut Record<'_>) -> Answer {
     match opcode {
         op::CREATE => Answer::Path(body.string().into()),
-        op::SET_DATA => Answer::Stat(stat(body)),
+        op::SET_DATA => Answer::Stat(body.stat()),
         op::GET_DATA => {
             let data = body.buffer().map(Into::into);
-            Answer::Data(data, stat(body))
+            Answer::Data(data, body.stat())
         }
         op::MULTI => {
             let mut outcomes = Vec::new();
@@ -169,21 +169,4 @@ fn answer(opcode: i32, body: &mut Record<'_>) -> Answer {
 fn multi_header(body: &mut Record<'_>) -> Option<i32> {
     let (opcode, done, _error) = (body.int(), body.boolean(), body.int());
     (!done).then_some(opcode)
-}
-
-fn stat(body: &mut Record<'_>) -> ox_check::Stat {
-    let stat = body.stat();
-    ox_check::Stat {
-        czxid: stat.czxid,
-        mzxid: stat.mzxid,
-        ctime: stat.ctime,
-        mtime: stat.mtime,
-        version: stat.version,
-        cversion: stat.cversion,
-        aversion: stat.aversion,
-        ephemeral_owner: stat.ephemeral_owner,
-        data_length: stat.data_length,
-        num_children: stat.num_children,
-        pzxid: stat.pzxid,
-    }
 }

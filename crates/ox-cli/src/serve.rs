@@ -137,6 +137,7 @@ fn fail(error: &ServeError) -> u8 {
         | ServeError::Snapshot(_)
         | ServeError::Ports(_)
         | ServeError::Bind { .. }
+        | ServeError::Tls(_)
         | ServeError::Start(_) => {
             format!(
                 "Unexpected exception, exiting abnormally: {}",

@@ -88,8 +88,9 @@ fn a_bad_file_ends_with_javas_words_and_code() {
     );
     let output = oxkeeper(&["serve", &config]).output().unwrap();
     let reason = format!(
-        "{config}:3: secureClientPort: TLS is not supported yet, and the server would be less \
-         guarded without it (allowed: no such line, or false)"
+        "{config}:3: secureClientPort: Keystore is required for SSL server: \
+         zookeeper.ssl.keyStore.location (allowed: a line that names a file with a private key and \
+         its certificates)"
     );
     check(
         &output,

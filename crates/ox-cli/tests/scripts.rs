@@ -258,7 +258,7 @@ fn the_shell_files_of_the_conf_directory_are_sourced() {
     assert_eq!(output.status.code(), Some(2));
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(
-        stdout.contains("JVMFLAGS: zookeeper.ssl.a: TLS is not supported yet"),
+        stdout.contains("JVMFLAGS: zookeeper.ssl.a: no such setting of TLS is known"),
         "{stdout}"
     );
     assert!(!stdout.contains("WARN"), "{stdout}");

@@ -1,6 +1,7 @@
 //! Who a connection is: the schemes and the identities that they give.
 //!
-//! Source: `DigestAuthenticationProvider.java`, `IPAuthenticationProvider.java`;
+//! Source: `DigestAuthenticationProvider.java`, `IPAuthenticationProvider.java`,
+//! `X509AuthenticationProvider.java`;
 //! client-protocol.md 9.2.
 
 use base64::Engine as _;
@@ -9,14 +10,18 @@ use ox_proto::{Acl, ClientInfo, Id};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
+use subtle::ConstantTimeEq as _;
+
+mod x500_name;
 
 /// The scheme whose holder passes every check.
 const SUPER: &str = "super";
 const DIGEST: &str = "digest";
 const IP: &str = "ip";
+const X509: &str = "x509";
 
 /// How identities are made and what they are worth.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AuthSettings {
     /// The hash of the digest scheme; `None` where the scheme is switched off.
     pub digest: Option<DigestAlgorithm>,
@@ -27,6 +32,24 @@ pub struct AuthSettings {
     /// A connection needs an identity of one of these schemes; empty asks for nothing
     /// (`zookeeper.enforce.auth.schemes`).
     pub required_schemes: Vec<String>,
+    /// The scheme x509 is there: its identities are the subjects of clients' certificates.
+    pub x509: bool,
+    /// The subject that is also super (`X509AuthenticationProvider.superUser`).
+    pub x509_super_user: Option<String>,
+}
+
+/// Without what nobody may see.
+impl std::fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthSettings")
+            .field("digest", &self.digest)
+            .field("super_digest", &self.super_digest.as_ref().map(|_| "***"))
+            .field("skip_acl", &self.skip_acl)
+            .field("required_schemes", &self.required_schemes)
+            .field("x509", &self.x509)
+            .field("x509_super_user", &self.x509_super_user)
+            .finish()
+    }
 }
 
 /// Hashes for the digest scheme, by the names that Java's security providers have for them.
@@ -116,9 +139,30 @@ impl AuthSettings {
         let text = String::from_utf8_lossy(credentials);
         let user = text.split(':').next().unwrap_or_default();
         let id = format!("{user}:{}", algorithm.hash(credentials));
-        let is_super = self.super_digest.as_deref() == Some(id.as_str());
+        // How much of it is right must not be told by the time that it takes.
+        let is_super = self
+            .super_digest
+            .as_ref()
+            .is_some_and(|digest| digest.as_bytes().ct_eq(id.as_bytes()).into());
         let super_id = is_super.then(|| Id::new(SUPER, ""));
         super_id.into_iter().chain([Id::new(DIGEST, id)]).collect()
+    }
+
+    /// The identities of a client whose certificate, which is trusted, has this subject.
+    pub fn certificate_ids(&self, subject: &str) -> Vec<Id> {
+        let is_super = self.x509_super_user.as_deref() == Some(subject);
+        let super_id = is_super.then(|| Id::new(SUPER, subject));
+        let id = self.x509.then(|| Id::new(X509, subject));
+        super_id
+            .into_iter()
+            .filter(|_| self.x509)
+            .chain(id)
+            .collect()
+    }
+
+    /// True for the scheme whose identities come from the handshake and not from a packet.
+    pub fn is_of_certificates(scheme: Option<&str>) -> bool {
+        scheme == Some(X509)
     }
 
     /// True if `ids` hold what this server requires of a connection.
@@ -139,13 +183,14 @@ impl AuthSettings {
         match scheme {
             DIGEST => self.digest.is_some() && is_digest_id(id),
             IP => ox_tree::acl::is_ip_id(id),
+            X509 => self.x509 && x500_name::is_name(id),
             _ => false,
         }
     }
 
     /// True for identities that somebody proved: those that the acl scheme `auth` stands for.
     pub(crate) fn is_authenticated(id: &Id) -> bool {
-        id.scheme == DIGEST
+        id.scheme == DIGEST || id.scheme == X509
     }
 
     /// What whoAmI tells of an identity.
@@ -227,6 +272,40 @@ mod tests {
         ] {
             check(scheme, Some(b"x:y"), None);
         }
+    }
+
+    #[test]
+    fn a_certificate_gives_its_subject_and_one_subject_is_super() {
+        let ids = |x509, subject| {
+            let x509_super_user = Some("CN=root".to_owned());
+            let settings = AuthSettings {
+                x509,
+                x509_super_user,
+                ..settings()
+            };
+            settings.certificate_ids(subject)
+        };
+        assert_eq!(ids(true, "CN=a"), [Id::new("x509", "CN=a")]);
+        let both = [Id::new("super", "CN=root"), Id::new("x509", "CN=root")];
+        assert_eq!(ids(true, "CN=root"), both);
+        assert_eq!(ids(false, "CN=root"), []);
+    }
+
+    #[test]
+    fn an_acl_may_name_subjects_where_there_are_such() {
+        let with = AuthSettings {
+            x509: true,
+            ..settings()
+        };
+        assert!(with.is_valid_acl_id("x509", "CN=a,O=b"));
+        assert!(!with.is_valid_acl_id("x509", "a"));
+        assert!(!settings().is_valid_acl_id("x509", "CN=a,O=b"));
+    }
+
+    #[test]
+    fn what_is_printed_does_not_tell_the_super_digest() {
+        let text = format!("{:?}", settings());
+        assert!(!text.contains("lK75jTNc"), "{text}");
     }
 
     #[test]

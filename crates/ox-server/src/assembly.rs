@@ -28,17 +28,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::DEFAULT_TRACE_MASK;
 use crate::admin::metrics::Metrics;
-use crate::clients::{Clients, ConnectionLimits};
+use crate::clients::{Clients, ConnectionLimits, Port};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ListenConfig};
 use crate::core_task::CoreTask;
+use crate::door::Door;
 use crate::ensemble::{self, Member, PortError};
 use crate::folders::Folders;
 use crate::log_thread::{self, LogQueue};
 use crate::purge_task;
 use crate::shared::{INTAKE, Shared};
 use crate::store_settings;
-use crate::{listener, snapshot_thread};
+use crate::{listener, snapshot_thread, tls_reload};
 
 /// Messages from connections that may wait for the core. Each holds what one read brought, so
 /// this is memory; a connection that finds it full waits, and TCP tells its client.
@@ -84,6 +85,9 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// Keys and certificates.
+    #[error("cannot set up TLS")]
+    Tls(#[from] ox_tls::LoadError),
     /// Threads or signals.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -102,7 +106,7 @@ impl ServeError {
     /// The exit code of the process (`org.apache.zookeeper.server.ExitCode`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Backup { .. } => 2,
+            Self::Backup { .. } | Self::Tls(_) => 2,
             Self::Dirs(_) => 3,
             Self::Snapshot(_) => 10,
             Self::Ports(PortError::Election(_)) => 14,
@@ -137,8 +141,12 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
         per_address: usize::try_from(config.limits.max_client_connections).unwrap_or(usize::MAX),
         in_all: usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX),
     };
+    let door = config.tls.client.clone().map(Door::new).transpose()?;
+    let quorum_tls = tls_reload::quorum_tls(&config)?;
     let shared = Arc::new(Shared {
         auth: auth_settings(&config),
+        door,
+        quorum_tls,
         database: RwLock::new(Database::new(found.state, hash_seed)),
         touches: Mutex::new(TouchTable::new()),
         intake: Arc::new(Semaphore::new(usize::try_from(INTAKE).expect("32 bits"))),
@@ -198,7 +206,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
-    let listener = bind(&shared)?;
+    let listeners = bind(&shared)?;
     back_up_config(&shared, &dirs)?;
 
     let (member, incoming) = match &shared.config.ensemble {
@@ -233,16 +241,22 @@ async fn run(
     let core_task = tokio::spawn(core_task.run(messages, reports, incoming));
 
     let connections = TaskTracker::new();
-    if let Some(listener) = &listener {
-        announce(&shared, listener);
+    let mut accepting = Vec::new();
+    for (port, listener) in listeners {
+        if let Some(listener) = &listener {
+            announce(&shared, port, listener);
+        }
+        let (shared, to_core) = (Arc::clone(&shared), to_core.clone());
+        accepting.push(tokio::spawn(listener::run(
+            listener,
+            port,
+            shared,
+            to_core,
+            connections.clone(),
+            stop.clone(),
+        )));
     }
-    let accepting = tokio::spawn(listener::run(
-        listener,
-        Arc::clone(&shared),
-        to_core.clone(),
-        connections.clone(),
-        stop.clone(),
-    ));
+    let reloading = tokio::spawn(tls_reload::run(Arc::clone(&shared), stop.clone()));
     let purging = tokio::spawn(purge_task::run(Arc::clone(&shared), dirs, stop.clone()));
 
     tokio::select! {
@@ -250,7 +264,10 @@ async fn run(
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
     stop.cancel();
-    accepting.await.expect("the listener does not panic");
+    for accepting in accepting {
+        accepting.await.expect("the listener does not panic");
+    }
+    reloading.await.expect("reading stores does not panic");
     purging.await.expect("the purge task does not panic");
     connections.close();
     if tokio::time::timeout(GRACE, connections.wait())
@@ -269,15 +286,26 @@ async fn run(
     Ok(())
 }
 
-fn bind(shared: &Shared) -> Result<Option<TcpListener>, ServeError> {
-    let Some(listen) = &shared.config.client else {
+/// The port for plain connections may open later, where a reconfiguration says so.
+fn bind(shared: &Shared) -> Result<Vec<(Port, Option<TcpListener>)>, ServeError> {
+    let config = &shared.config;
+    let plain = config.client.as_ref();
+    let tls = config.tls.client.as_ref();
+    let secure = tls.and_then(|tls| tls.listen.as_ref());
+    if plain.is_none() && secure.is_none() {
         tracing::warn!("no clientPort is set: no client will be served");
-        return Ok(None);
+    }
+    let bind = |listen: Option<&ListenConfig>| {
+        let bind = |listen: &ListenConfig| {
+            let port = listen.port;
+            listener::bind(listen).map_err(|source| ServeError::Bind { port, source })
+        };
+        listen.map(bind).transpose()
     };
-    let port = listen.port;
-    listener::bind(listen)
-        .map(Some)
-        .map_err(|source| ServeError::Bind { port, source })
+    Ok(vec![
+        (Port::Plain, bind(plain)?),
+        (Port::Secure, bind(secure)?),
+    ])
 }
 
 /// Keeps the file as it was written, if a reconfiguration may change it for the first time.
@@ -297,7 +325,7 @@ fn back_up_config(shared: &Shared, dirs: &DataDirs) -> Result<(), ServeError> {
 }
 
 /// The line that says that it serves.
-fn announce(shared: &Shared, listener: &TcpListener) {
+fn announce(shared: &Shared, port: Port, listener: &TcpListener) {
     let address = listener
         .local_addr()
         .map(|address| address.to_string())
@@ -307,7 +335,11 @@ fn announce(shared: &Shared, listener: &TcpListener) {
         znodes = database.tree.node_count(),
         sessions = database.sessions.len(),
         zxid = %database.tree.last_zxid(),
-        "binding to port {address}: {}",
+        "binding to {}port {address}: {}",
+        match port {
+            Port::Plain => "",
+            Port::Secure => "secure ",
+        },
         match shared.config.ensemble {
             None => "serving clients, standalone",
             Some(_) => "clients are served once there is a leader",
@@ -377,6 +409,8 @@ fn auth_settings(config: &Config) -> AuthSettings {
         super_digest: auth.super_digest.clone(),
         skip_acl: auth.skip_acl,
         required_schemes: auth.required_schemes.clone(),
+        x509: config.tls.x509,
+        x509_super_user: config.tls.x509_super_user.clone(),
     }
 }
 

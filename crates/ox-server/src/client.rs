@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::admin::ConnectionStats;
+use crate::clients::Port;
 
 /// Bytes queued beyond which a connection is not read any further: its client is not reading.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
@@ -27,6 +28,8 @@ const OVERFLOW: usize = 4 << 20;
 pub(crate) struct Client {
     pub(crate) id: ClientId,
     pub(crate) address: SocketAddr,
+    /// Where it came in.
+    pub(crate) port: Port,
     /// When it connected, in milliseconds since 1970.
     pub(crate) established_ms: i64,
     queue: Mutex<Queue>,
@@ -50,10 +53,11 @@ struct Queue {
 }
 
 impl Client {
-    pub(crate) fn new(id: ClientId, address: SocketAddr, established_ms: i64) -> Self {
+    pub(crate) fn new(id: ClientId, address: SocketAddr, port: Port, established_ms: i64) -> Self {
         Self {
             id,
             address,
+            port,
             established_ms,
             queue: Mutex::default(),
             wake: Notify::new(),

@@ -14,7 +14,16 @@ use slab::Slab;
 use crate::client::Client;
 use crate::clock::wall_ms;
 
-/// How many connections there may be; 0 is no limit.
+/// A port for clients. Connections are counted for each by itself, as by Java's two factories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Port {
+    /// `clientPort`.
+    Plain,
+    /// `secureClientPort`: TLS and nothing else.
+    Secure,
+}
+
+/// How many connections there may be at one port; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
     /// From one address (`maxClientCnxns`).
@@ -42,8 +51,8 @@ pub(crate) struct Clients {
 #[derive(Debug, Default)]
 struct Table {
     slots: Slab<Option<Arc<Client>>>,
-    by_address: HashMap<IpAddr, usize>,
-    open: usize,
+    by_address: HashMap<(Port, IpAddr), usize>,
+    open: HashMap<Port, usize>,
 }
 
 impl Clients {
@@ -55,21 +64,22 @@ impl Clients {
     }
 
     /// Gives a new connection its name.
-    pub(crate) fn admit(&self, address: SocketAddr) -> Result<Arc<Client>, Rejected> {
+    pub(crate) fn admit(&self, port: Port, address: SocketAddr) -> Result<Arc<Client>, Rejected> {
         let mut table = self.table.lock();
         let (per_address, in_all) = (self.limits.per_address, self.limits.in_all);
-        if in_all > 0 && table.open >= in_all {
-            return Err(Rejected::InAll(table.open));
+        let open = *table.open.entry(port).or_default();
+        if in_all > 0 && open >= in_all {
+            return Err(Rejected::InAll(open));
         }
-        let of_address = table.by_address.entry(address.ip()).or_default();
+        let of_address = table.by_address.entry((port, address.ip())).or_default();
         if per_address > 0 && *of_address >= per_address {
             return Err(Rejected::PerAddress(*of_address));
         }
         *of_address += 1;
-        table.open += 1;
+        table.open.insert(port, open + 1);
         let slot = table.slots.vacant_entry();
         let id = ClientId(u32::try_from(slot.key()).expect("fewer connections than 2^32"));
-        let client = Arc::new(Client::new(id, address, wall_ms()));
+        let client = Arc::new(Client::new(id, address, port, wall_ms()));
         slot.insert(Some(Arc::clone(&client)));
         Ok(client)
     }
@@ -78,8 +88,10 @@ impl Clients {
     pub(crate) fn ended(&self, client: &Client) {
         let mut table = self.table.lock();
         table.slots[slot(client.id)] = None;
-        table.open -= 1;
-        let address = client.address.ip();
+        if let Some(open) = table.open.get_mut(&client.port) {
+            *open -= 1;
+        }
+        let address = (client.port, client.address.ip());
         if let Some(count) = table.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -122,15 +134,19 @@ mod tests {
             per_address: 1,
             in_all: 2,
         });
-        let first = clients.admit(address(1)).unwrap();
+        let first = clients.admit(Port::Plain, address(1)).unwrap();
         assert_eq!(
-            clients.admit(address(1)).unwrap_err(),
+            clients.admit(Port::Plain, address(1)).unwrap_err(),
             Rejected::PerAddress(1)
         );
-        clients.admit(address(2)).unwrap();
-        assert_eq!(clients.admit(address(3)).unwrap_err(), Rejected::InAll(2));
+        clients.admit(Port::Plain, address(2)).unwrap();
+        assert_eq!(
+            clients.admit(Port::Plain, address(3)).unwrap_err(),
+            Rejected::InAll(2)
+        );
+        clients.admit(Port::Secure, address(1)).unwrap();
         clients.ended(&first);
-        clients.admit(address(1)).unwrap();
+        clients.admit(Port::Plain, address(1)).unwrap();
     }
 
     #[test]
@@ -139,11 +155,11 @@ mod tests {
             per_address: 0,
             in_all: 0,
         });
-        let first = clients.admit(address(1)).unwrap();
+        let first = clients.admit(Port::Plain, address(1)).unwrap();
         clients.ended(&first);
-        assert_ne!(clients.admit(address(1)).unwrap().id, first.id);
+        assert_ne!(clients.admit(Port::Plain, address(1)).unwrap().id, first.id);
         clients.release(first.id);
-        assert_eq!(clients.admit(address(1)).unwrap().id, first.id);
+        assert_eq!(clients.admit(Port::Plain, address(1)).unwrap().id, first.id);
         assert_eq!(clients.all().len(), 2);
     }
 }

@@ -18,7 +18,7 @@ use ox_proto::{
     SaslResponse, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
-use tokio::io::{AsyncWriteExt as _, Interest};
+use ox_tls::TLS_HANDSHAKE;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -29,8 +29,10 @@ use crate::admin::{Answered, Word};
 use crate::answer_count::AnswerCount;
 use crate::client::{Client, HIGH_WATER};
 use crate::core_task::{Message, millis, zxid_of_reply};
+use crate::door::{self, Entry};
 use crate::identities;
 use crate::shared::{INTAKE, Shared};
+use crate::socket::Socket;
 use crate::words;
 
 /// Requests that one connection may have in the core.
@@ -68,7 +70,17 @@ pub(crate) async fn run(
     core: mpsc::Sender<Message>,
     stop: CancellationToken,
 ) {
-    let mut connection = Connection::new(stream, Arc::clone(&client), Arc::clone(&shared), core);
+    let entry = tokio::select! {
+        entry = door::open(stream, &client, &shared) => entry,
+        () = stop.cancelled() => None,
+    };
+    let Some(entry) = entry else {
+        shared.metrics.connection_drop_count.add(1);
+        shared.clients.ended(&client);
+        shared.clients.release(client.id);
+        return;
+    };
+    let mut connection = Connection::new(entry, Arc::clone(&client), Arc::clone(&shared), core);
     let ending = tokio::select! {
         ending = connection.serve() => ending,
         () = stop.cancelled() => Ok(()),
@@ -111,12 +123,14 @@ impl From<io::Error> for Ending {
 }
 
 struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     client: Arc<Client>,
     shared: Arc<Shared>,
     core: mpsc::Sender<Message>,
     known_to_core: bool,
     ids: Arc<[Id]>,
+    /// Those among them that come from its certificate.
+    certificate_ids: Vec<Id>,
     /// Whether the database has not heard of the newest identities.
     ids_are_news: bool,
     /// An authentication has failed: what follows does not count.
@@ -134,19 +148,28 @@ struct Connection {
 
 impl Connection {
     fn new(
-        stream: TcpStream,
+        entry: Entry,
         client: Arc<Client>,
         shared: Arc<Shared>,
         core: mpsc::Sender<Message>,
     ) -> Self {
         let address = address::text(client.address.ip());
+        let Entry {
+            socket,
+            ids: certificate_ids,
+        } = entry;
+        let address_id = AuthSettings::address_id(&address);
+        let ids = [address_id]
+            .into_iter()
+            .chain(certificate_ids.iter().cloned());
         Self {
-            stream,
+            socket,
             client,
             shared,
             core,
             known_to_core: false,
-            ids: [AuthSettings::address_id(&address)].into(),
+            ids: ids.collect(),
+            certificate_ids,
             ids_are_news: false,
             is_refused: false,
             partial: Vec::new(),
@@ -238,9 +261,9 @@ impl Connection {
 
     async fn read_more(&mut self) -> Result<(), Ending> {
         loop {
-            self.stream.readable().await?;
+            self.socket.readable().await?;
             match with_scratch(|scratch| -> io::Result<usize> {
-                let count = self.stream.try_read(scratch)?;
+                let count = self.socket.receive(scratch)?;
                 self.partial.extend_from_slice(&scratch[..count]);
                 Ok(count)
             }) {
@@ -262,7 +285,7 @@ impl Connection {
             }
             self.take_outgoing();
             self.write_some()?;
-            let writing = self.sent < self.outgoing.len();
+            let writing = self.sent < self.outgoing.len() || self.socket.has_unsent();
             if !writing && !self.requests.is_empty() && self.client.in_core() == 0 {
                 // Others have their turn: without this not even the sockets would be looked at.
                 tokio::task::yield_now().await;
@@ -272,11 +295,11 @@ impl Connection {
             client.set_read_paused(!reading);
             tokio::select! {
                 () = client.woken() => {}
-                ready = self.stream.readable(), if reading => {
+                ready = self.socket.readable(), if reading => {
                     ready?;
                     self.read_some()?;
                 }
-                ready = self.stream.writable(), if writing => ready?,
+                ready = self.socket.writable(), if writing => ready?,
             }
         }
     }
@@ -291,7 +314,7 @@ impl Connection {
 
     /// Reads what the socket has and decodes it.
     fn read_some(&mut self) -> Result<(), Ending> {
-        with_scratch(|scratch| match receive(&self.stream, scratch) {
+        with_scratch(|scratch| match self.socket.receive(scratch) {
             Ok(0) => Err(Ending::Io(ErrorKind::UnexpectedEof.into())),
             Ok(count) => self.decode(&scratch[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -386,11 +409,15 @@ impl Connection {
         let packet = AuthPacket::decode(input)
             .map_err(|error| Ending::Client(format!("bad auth packet: {error}")))?;
         let address = address::text(self.client.address.ip());
-        let outcome = self.shared.auth.authenticate(
-            packet.scheme.as_deref(),
-            packet.auth.as_deref(),
-            &address,
-        );
+        let scheme = packet.scheme.as_deref();
+        let outcome = match AuthSettings::is_of_certificates(scheme) {
+            true if self.certificate_ids.is_empty() => Authentication::Failed,
+            true => Authentication::Granted(self.certificate_ids.clone()),
+            false => self
+                .shared
+                .auth
+                .authenticate(scheme, packet.auth.as_deref(), &address),
+        };
         let ids = match outcome {
             Authentication::Granted(granted) => {
                 identities::with_more(&self.ids, granted, self.max_frame())
@@ -555,13 +582,13 @@ impl Connection {
 
     fn write_some(&mut self) -> Result<(), Ending> {
         while self.sent < self.outgoing.len() {
-            match self.stream.try_write(&self.outgoing[self.sent..]) {
+            match self.socket.send(&self.outgoing[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(self.socket.flush()?)
     }
 
     /// Sends all that is queued and closes the connection, so that the client sees its end and not
@@ -575,19 +602,19 @@ impl Connection {
     async fn flush_and_shut_down(&mut self) -> Result<(), Ending> {
         loop {
             self.take_outgoing();
-            if self.outgoing.is_empty() {
+            if self.outgoing.is_empty() && !self.socket.has_unsent() {
                 break;
             }
             self.write_some()?;
-            if self.sent < self.outgoing.len() {
-                self.stream.writable().await?;
+            if self.sent < self.outgoing.len() || self.socket.has_unsent() {
+                self.socket.writable().await?;
             }
         }
-        self.stream.shutdown().await?;
+        self.socket.shut_down().await?;
         // What the client still sends would turn the end into a reset.
         loop {
-            self.stream.readable().await?;
-            match with_scratch(|scratch| self.stream.try_read(scratch)) {
+            self.socket.readable().await?;
+            match with_scratch(|scratch| self.socket.receive(scratch)) {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -614,10 +641,15 @@ impl Connection {
 
     fn length_error(&self, error: &ox_jute::FrameError) -> Ending {
         let ox_jute::FrameError::Length { length, limit } = error;
+        // What a handshake begins with: its type and its version.
+        let meaning = match length.to_be_bytes() {
+            [TLS_HANDSHAKE, 3, ..] => ": this is a TLS ClientHello, and this port is without TLS",
+            _ => "",
+        };
         Ending::Client(format!(
             "Len error. A message from /{} with advertised length of {length} is either a \
              malformed message or too large to process (length is greater than \
-             jute.maxbuffer={limit})",
+             jute.maxbuffer={limit}){meaning}",
             self.client.address,
         ))
     }
@@ -676,25 +708,6 @@ impl Answering<'_> {
         if close {
             self.client.close();
         }
-    }
-}
-
-/// Reads what has arrived. Less than there was room for is all of it, and the runtime is told so:
-/// it would have us ask once more to find that out.
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let room = buffer.len();
-    let mut received = 0;
-    let outcome = stream.try_io(Interest::READABLE, || {
-        received = rustix::io::read(stream, buffer)?;
-        match received {
-            0 => Ok(()),
-            all if all == room => Ok(()),
-            _ => Err(ErrorKind::WouldBlock.into()),
-        }
-    });
-    match outcome {
-        Err(error) if received == 0 => Err(error),
-        Ok(()) | Err(_) => Ok(received),
     }
 }
 

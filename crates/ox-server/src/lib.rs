@@ -14,6 +14,7 @@ mod clock;
 pub mod config;
 mod connection;
 mod core_task;
+mod door;
 mod ensemble;
 mod fatal;
 mod folders;
@@ -24,8 +25,10 @@ pub mod logging;
 mod purge_task;
 mod shared;
 mod snapshot_thread;
+mod socket;
 mod standing;
 mod store_settings;
+mod tls_reload;
 mod words;
 
 pub use assembly::{ServeError, serve};

@@ -1,4 +1,4 @@
-//! The port for clients.
+//! The ports for clients.
 //!
 //! One socket for both families where the system has both. Source: `NIOServerCnxnFactory.java`;
 //! operations.md 8.1.
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::address;
-use crate::clients::Rejected;
+use crate::clients::{Port, Rejected};
 use crate::config::{Config, ListenConfig};
 use crate::connection;
 use crate::core_task::Message;
@@ -66,10 +66,11 @@ fn bind_to(address: SocketAddr, listen: &ListenConfig) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Accepts connections until it is told to stop. Where a reconfiguration moves the port, it goes; the
-/// connections there are stay.
+/// Accepts connections until it is told to stop. Where a reconfiguration moves the plain port, it goes;
+/// the connections there are stay.
 pub(crate) async fn run(
     mut listener: Option<TcpListener>,
+    port: Port,
     shared: Arc<Shared>,
     core: mpsc::Sender<Message>,
     connections: TaskTracker,
@@ -80,7 +81,7 @@ pub(crate) async fn run(
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = accept(listener.as_ref()) => accepted,
-            Ok(()) = address.changed() => {
+            Ok(()) = address.changed(), if port == Port::Plain => {
                 let there = address.borrow_and_update().clone();
                 if let Some(there) = there {
                     listener = move_to(&there, listener, &shared.config).await;
@@ -91,7 +92,7 @@ pub(crate) async fn run(
         match accepted {
             Ok((stream, peer)) => {
                 let peer = address::canonical(peer);
-                admit(stream, peer, &shared, &core, &connections, &stop);
+                admit(stream, port, peer, &shared, &core, &connections, &stop);
             }
             Err(error) => {
                 tracing::warn!(%error, "Error accepting new connection");
@@ -153,13 +154,14 @@ async fn move_to(
 
 fn admit(
     stream: TcpStream,
+    port: Port,
     peer: SocketAddr,
     shared: &Arc<Shared>,
     core: &mpsc::Sender<Message>,
     connections: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let client = match shared.clients.admit(peer) {
+    let client = match shared.clients.admit(port, peer) {
         Ok(client) => client,
         Err(rejected) => {
             shared.metrics.connection_rejected.add(1);

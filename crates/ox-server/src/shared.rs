@@ -7,6 +7,7 @@ use ox_proto::ClientAddress;
 use ox_replica::{AuthSettings, Database};
 use ox_session::TouchTable;
 use ox_store::{Lend, StoreSettings};
+use ox_tls::QuorumTls;
 use ox_txnlog::DataDirs;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +16,7 @@ use crate::admin::metrics::Metrics;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::door::Door;
 use crate::folders::Folders;
 use crate::standing::Standing;
 
@@ -26,6 +28,10 @@ pub(crate) const INTAKE: u32 = 2 << 20;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) auth: AuthSettings,
+    /// TLS for clients, where there is any.
+    pub(crate) door: Option<Door>,
+    /// TLS between servers, where there is any.
+    pub(crate) quorum_tls: Option<Arc<QuorumTls>>,
     /// What clients see. The core writes, connections read.
     pub(crate) database: RwLock<Database>,
     /// Sessions heard from by reads that never reach the core.

@@ -17,7 +17,7 @@ use crate::admin::{
 };
 use crate::client::Client;
 use crate::clock::wall_ms;
-use crate::config::Ensemble;
+use crate::config::{Config, Ensemble};
 use crate::core_task::Message;
 use crate::shared::Shared;
 use crate::standing::Standing;
@@ -188,6 +188,7 @@ fn conf(shared: &Shared, standing: &Standing, mode: Mode) -> ConfReport {
     let listen = config.client.as_ref();
     ConfReport {
         client_port: listen.map(|listen| listen.port),
+        secure_client_port: secure_port(config),
         data_dir: shared.dirs.snap.clone(),
         data_log_dir: shared.dirs.log.clone(),
         sizes: sizes(shared),
@@ -198,6 +199,11 @@ fn conf(shared: &Shared, standing: &Standing, mode: Mode) -> ConfReport {
         backlog: listen.and_then(|listen| listen.backlog),
         member: config.ensemble.as_ref().and_then(member),
     }
+}
+
+fn secure_port(config: &Config) -> Option<u16> {
+    let listen = config.tls.client.as_ref()?.listen.as_ref()?;
+    Some(listen.port)
 }
 
 fn member(

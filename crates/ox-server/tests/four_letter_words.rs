@@ -296,6 +296,7 @@ fn the_configuration_and_the_directories() {
     };
     let conf_report = ConfReport {
         client_port: Some(21_301),
+        secure_client_port: None,
         data_dir: "/var/lib/zookeeper/data/version-2".into(),
         data_log_dir: "/var/lib/zookeeper/data/version-2".into(),
         sizes,
@@ -310,6 +311,7 @@ fn the_configuration_and_the_directories() {
     check("standalone.dirs", &dirs(sizes));
     let secure_only = conf(&ConfReport {
         client_port: None,
+        secure_client_port: None,
         backlog: Some(50),
         ..conf_report
     });
@@ -326,6 +328,7 @@ fn member(id: u16, observer: bool, membership: Option<&str>) -> ConfReport {
     };
     ConfReport {
         client_port: Some(21_360 + id),
+        secure_client_port: None,
         data_dir: "/var/lib/zookeeper/data/version-2".into(),
         data_log_dir: "/var/lib/zookeeper/data/version-2".into(),
         sizes: DirectorySizes {

@@ -3,7 +3,7 @@
 //! One in ten has no faults, one in ten a single kind of them. Concerns draw from streams of their
 //! own.
 
-use crate::disk::DiskFault;
+use crate::disk::{Damage, DiskFault, Lie};
 use crate::plan::{Fault, Healing, Mode, Op, Part, Plan, Setup, Target, Timed, Timing};
 use crate::random::Random;
 
@@ -11,7 +11,7 @@ use crate::random::Random;
 const END: (i64, i64) = (10_000_000, 30_000_000);
 
 /// Kinds of faults.
-const KINDS: usize = 14;
+const KINDS: usize = 15;
 
 /// The plan of a seed.
 pub fn draw(seed: u64) -> Plan {
@@ -253,7 +253,10 @@ fn fault(random: &mut Random, setup: &Setup, kind: usize) -> Fault {
         }
         4 => Fault::Disk(whom, DiskFault::SyncError),
         5 => Fault::Disk(whom, DiskFault::Full),
-        6 => Fault::Disk(whom, DiskFault::WriteBack),
+        6 => match random.percent(70) {
+            true => Fault::Disk(whom, DiskFault::WriteBack),
+            false => Fault::Disk(whom, DiskFault::ReadError),
+        },
         7 => Fault::SlowDisk(whom),
         8 => Fault::Pause(whom),
         9 => {
@@ -282,11 +285,25 @@ fn fault(random: &mut Random, setup: &Setup, kind: usize) -> Fault {
             percent: 10 + random.below(90),
         },
         12 => Fault::WallJump(whom, random.between(-3_600_000, 3_600_000)),
-        _ => match random.below(3) {
-            0 => Fault::Wipe(whom),
-            1 => Fault::Rot(whom, "log.".to_owned()),
-            _ => Fault::Rot(whom, "snapshot.".to_owned()),
-        },
+        13 => {
+            let about = *random.pick(&["", "log.", "snapshot.", "currentEpoch", "acceptedEpoch"]);
+            let lie = match about {
+                "" => Lie::All,
+                begins => Lie::Files(begins.to_owned()),
+            };
+            Fault::Lie(whom, lie)
+        }
+        _ if random.percent(25) => Fault::Wipe(whom),
+        _ => {
+            let damage = *random.pick(&[Damage::Bit, Damage::Zeros, Damage::Misdirected]);
+            let mut begins =
+                *random.pick(&["log.", "log.", "snapshot.", "currentEpoch", "acceptedEpoch"]);
+            if begins.ends_with("Epoch") && damage == Damage::Bit {
+                // It may be another number then, and nothing tells.
+                begins = "log.";
+            }
+            Fault::Damage(whom, damage, begins.to_owned())
+        }
     }
 }
 

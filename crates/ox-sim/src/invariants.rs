@@ -103,8 +103,8 @@ impl Invariants {
         self.views[place].is_damaged = true;
     }
 
-    /// Whether all that a server holds is on the disks of a quorum of others. Only where the members
-    /// do not change.
+    /// Whether all that a server holds is on the disks of a quorum of others: its records, and the
+    /// epoch that it has promised. Only where the members do not change.
     pub(crate) fn can_lose(&self, place: Place) -> bool {
         let voters = self.initial.voters().count();
         let others: Vec<&View> = (0..voters)
@@ -112,13 +112,18 @@ impl Invariants {
             .map(|other| &self.views[other])
             .collect();
         let holds = |view: &View, zxid: Zxid| zxid <= view.durable && view.log.contains(&zxid);
+        let promised = self.views[place].accepted;
         self.views[place]
             .log
             .iter()
             .rev()
             .take(200)
             .all(|zxid| others.iter().filter(|view| holds(view, *zxid)).count() > voters / 2)
-            && others.len() > voters / 2
+            && others
+                .iter()
+                .filter(|view| promised <= view.accepted)
+                .count()
+                > voters / 2
     }
 
     pub(crate) fn appended(&mut self, place: Place, zxid: Zxid, payload: &[u8]) {

@@ -21,10 +21,10 @@ mod shrink;
 mod small;
 mod world;
 
-pub use disk::{DiskFault, LoneDisk};
+pub use disk::{Damage, DiskFault, Lie, LoneDisk};
 pub use draw::draw;
 pub use mutants::{MutantArgs, run_mutants};
 pub use plan::{Fault, Healing, Mode, Op, Part, Plan, Setup, Target, Timed, Timing};
-pub use run::{run, run_canary, run_told};
+pub use run::{run, run_canary, run_small, run_told};
 pub use shrink::shrink;
 pub use world::Outcome;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::Args;
 use ox_mutant::{Mutant, choose};
 
-use crate::{draw, one_disk, run, small};
+use crate::{draw, one_disk, run, run_small};
 
 /// Which mutants, and for how long.
 #[derive(Args, Debug)]
@@ -47,7 +47,7 @@ fn one_disk(seed: u64) -> Result<(), String> {
 }
 
 fn small(seed: u64) -> Result<(), String> {
-    guarded(|| small::run(seed))
+    run_small(seed, false).failure.map_or(Ok(()), Err)
 }
 
 fn whole(seed: u64) -> Result<(), String> {

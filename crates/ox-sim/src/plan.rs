@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::DiskFault;
+use crate::disk::{Damage, DiskFault, Lie};
 
 /// What clients ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +89,11 @@ pub enum Fault {
     PowerCutAll,
     /// The disk fails.
     Disk(Target, DiskFault),
-    /// A byte of a file whose name begins like this rots, if there are enough good copies.
-    Rot(Target, String),
+    /// A file whose name begins like this is damaged, if there are enough good copies.
+    Damage(Target, Damage, String),
+    /// The disk lies about syncs until the power is cut at the end of the fault; if there are not
+    /// enough good copies then, it does in the end what it has said.
+    Lie(Target, Lie),
     /// The disk is slow.
     SlowDisk(Target),
     /// All files are lost, and the process starts anew, if there are enough good copies.

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::plan::Plan;
+use crate::small;
 use crate::world::{Outcome, World};
 
 /// Runs a plan.
@@ -19,6 +20,12 @@ pub fn run_canary(plan: &Plan) -> Outcome {
 /// Runs a plan and prints what happens.
 pub fn run_told(plan: &Plan) -> Outcome {
     go(plan, true)
+}
+
+/// Runs a seed of the small world, servers that are joined by messages rather than bytes, and prints
+/// what happens if it is to be told.
+pub fn run_small(seed: u64, is_told: bool) -> Outcome {
+    caught(|| small::run(seed, is_told))
 }
 
 fn go(plan: &Plan, is_told: bool) -> Outcome {

@@ -1,6 +1,6 @@
 //! Some seeds of each day, those that have found something, and that a seed decides all of a run.
 
-use ox_sim::{Plan, draw, run, run_canary, shrink};
+use ox_sim::{Plan, draw, run, run_canary, run_small, shrink};
 
 /// What each of these has found, when it was new.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -13,6 +13,15 @@ const REGRESSIONS: &[(u64, &str)] = &[
         913,
         "a session got the id of one that was over, behind a wall clock that had gone back",
     ),
+    (
+        442,
+        "a snapshot that could not be read once was taken for a missing one",
+    ),
+    (
+        4851,
+        "zeros at the end of a log passed for its end, in front of a new epoch",
+    ),
+    (4121, "the same, as a disk lied about a sync"),
 ];
 
 fn check(plan: &Plan) {
@@ -37,6 +46,22 @@ fn ensembles_keep_their_promises_and_recover() {
     }
 }
 
+fn check_small(seed: u64) {
+    if let Some(failure) = run_small(seed, false).failure {
+        panic!(
+            "seed {seed} of the small world: {failure}\n\
+             to replay it: make sim-seed SEED={seed} SMALL=yes"
+        );
+    }
+}
+
+#[test]
+fn small_ensembles_do_so_too() {
+    for seed in 1..=100 {
+        check_small(seed);
+    }
+}
+
 #[test]
 fn what_was_found_once_stays_away() {
     for (seed, _) in REGRESSIONS {
@@ -58,6 +83,10 @@ fn a_seed_decides_all_of_a_run() {
         assert_eq!(first.events, second.events, "seed {seed}");
     }
     assert_ne!(run(&draw(1)).hash, run(&draw(2)).hash);
+    for seed in 1..=15 {
+        let (first, second) = (run_small(seed, false), run_small(seed, false));
+        assert_eq!(first.hash, second.hash, "seed {seed} of the small world");
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use ox_replica::{DigestLog, State};
 use ox_tree::DataTree;
 use ox_tree::image::ImageLoader;
 use ox_txnlog::{
-    DataDirs, ImageSink, LoadOptions, ReplayError, SnapshotDigest, SnapshotError, load_newest,
-    replay,
+    Before, DataDirs, ImageSink, LoadOptions, ReplayError, SnapshotDigest, SnapshotError,
+    load_newest, replay,
 };
 use ox_zab::History;
 
@@ -81,27 +81,32 @@ pub fn load(dirs: &DataDirs, settings: &StoreSettings) -> Result<Found, LoadErro
     let keep = settings.member.map(|member| member.commit_log_count);
     let mut history = History::new(after, keep.unwrap_or(0));
     let replay_options = settings.replay_options();
-    let replayed = replay(dirs, after, &replay_options, &mut |payload, record| {
-        tree.apply(&record.header, &record.txn, &mut |_| {});
-        let zxid = record.header.zxid;
-        if keep.is_some() {
-            history.recovered(zxid, payload);
-        }
-        match &record.txn {
-            Txn::CreateSession(txn) => {
-                sessions.insert(record.header.client_id, txn.timeout_ms);
+    let replayed = replay(
+        dirs,
+        after,
+        &replay_options,
+        &mut |payload, record, before| {
+            tree.apply(&record.header, &record.txn, &mut |_| {});
+            let zxid = record.header.zxid;
+            if keep.is_some() {
+                history.recovered(zxid, payload);
             }
-            Txn::CloseSession(_) => {
-                sessions.remove(&record.header.client_id);
+            match &record.txn {
+                Txn::CreateSession(txn) => {
+                    sessions.insert(record.header.client_id, txn.timeout_ms);
+                }
+                Txn::CloseSession(_) => {
+                    sessions.remove(&record.header.client_id);
+                }
+                _ => {}
             }
-            _ => {}
-        }
-        if options.digest {
-            check.applied(zxid, record.digest.as_ref(), tree.digest());
-        }
-        digests.note(zxid, tree.digest());
-        Ok(())
-    })?;
+            if options.digest {
+                check.applied(zxid, record.digest.as_ref(), tree.digest(), before)?;
+            }
+            digests.note(zxid, tree.digest());
+            Ok(())
+        },
+    )?;
     for warning in &replayed.warnings {
         tracing::warn!("{warning}");
     }
@@ -144,13 +149,27 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 /// Compares digests while the log is replayed. A snapshot that was taken while the server went on
-/// fits no digest until the log has made it whole; its own tells when that is. A mismatch is never
-/// fatal. Source: storage.md 8.4 and 9.4.
+/// fits no digest until the log has made it whole; its own tells when that is. A mismatch is fatal
+/// only where a log of ours may have lost its end; Java lives with any. Source: storage.md 8.4 and
+/// 9.4.
 #[derive(Default)]
 struct DigestCheck {
     /// The snapshot's digest, and the transaction behind which it holds.
     target: Option<(Zxid, i64)>,
     reported: bool,
+    /// Records may be missing, and nothing has shown yet that none are.
+    is_doubtful: bool,
+}
+
+/// A log of ours has lost its last records, and holds zeros in their place.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the log before it has lost its last records: with this one the tree has digest {found:#x}, \
+     it had {expected:#x}"
+)]
+struct Lost {
+    expected: i64,
+    found: i64,
 }
 
 impl DigestCheck {
@@ -166,15 +185,37 @@ impl DigestCheck {
             .map(|digest| (digest.zxid, digest.digest));
         Self {
             target,
-            reported: false,
+            ..Self::default()
         }
     }
 
-    fn applied(&mut self, zxid: Zxid, stored: Option<&TxnDigest>, tree: i64) {
-        if self.target.is_some() {
-            self.reach_target(zxid, tree);
-        } else if let Some(stored) = stored.filter(|stored| stored.version == TxnDigest::VERSION) {
-            self.compare(zxid, stored.tree_digest, tree);
+    fn applied(
+        &mut self,
+        zxid: Zxid,
+        stored: Option<&TxnDigest>,
+        tree: i64,
+        before: Before,
+    ) -> Result<(), Lost> {
+        // Behind a mismatch digests tell nothing any more.
+        self.is_doubtful |= before == Before::Doubtful && !self.reported;
+        let expected = match self.target {
+            Some((target, digest)) => (target == zxid).then_some(digest),
+            None => stored
+                .filter(|stored| stored.version == TxnDigest::VERSION)
+                .map(|stored| stored.tree_digest),
+        };
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        self.target = None;
+        self.compare(zxid, expected, tree);
+        let is_doubtful = std::mem::take(&mut self.is_doubtful);
+        match is_doubtful && expected != tree {
+            true => Err(Lost {
+                expected,
+                found: tree,
+            }),
+            false => Ok(()),
         }
     }
 

@@ -2,15 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ox_proto::{CreateTxn, OpCode, SessionId, Txn, TxnHeader, TxnRecord, Zxid};
+use ox_proto::{CreateTxn, OpCode, SessionId, Txn, TxnDigest, TxnHeader, TxnRecord, Zxid};
 use ox_replica::Database;
 use ox_store::{
     Done, MemberSettings, SnapshotImage, StartError, Started, Store, StoreSettings, start,
 };
-use ox_tree::TreeOptions;
+use ox_tree::{DataTree, TreeOptions};
 use ox_txnlog::{Compression, DataDirs, LogConfig};
 use ox_zab::{DiskDone, DiskRequest};
 
@@ -169,7 +170,7 @@ fn damage_is_refused_with_its_place_and_nothing_is_touched() {
         let before = (member.names(), fs::read(member.file(name)).unwrap());
         let error = member.start().unwrap_err();
         let mut text = error.to_string();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+        let mut cause: Option<&dyn Error> = Error::source(&error);
         while let Some(error) = cause {
             text += &error.to_string();
             cause = error.source();
@@ -283,4 +284,61 @@ fn an_empty_member_votes_only_where_it_may_begin() {
     let started = member.start().unwrap();
     assert!(started.wants_snapshot);
     assert_eq!(started.epochs.unwrap().current, Some(0));
+}
+
+/// Zeros in front of a new epoch look like the end of a log. Seed 4851 of the simulation.
+#[test]
+fn what_is_missing_in_front_of_a_new_epoch_is_told_by_the_tree() {
+    let mut member = Member::new();
+    member.settings.tree.digest = true;
+    let mut tree = DataTree::new(1, member.settings.tree);
+    for epoch in 1..=2 {
+        let started = member.start().unwrap();
+        let database = Database::new(started.state, 1);
+        if started.wants_snapshot {
+            snapshot(&member.dirs(), &database);
+        }
+        let mut store = Store::new(&member.dirs(), member.settings.clone(), 1);
+        for request in [
+            DiskRequest::AcceptEpoch(epoch),
+            DiskRequest::EnterEpoch(epoch),
+        ] {
+            store.perform(request, &&database).unwrap();
+        }
+        for counter in 1..=3 {
+            let zxid = Zxid::new(epoch, counter);
+            let mut record = decoded(&record(zxid));
+            if let Txn::Create(txn) = &mut record.txn {
+                txn.path = format!("/{epoch}-{counter}");
+            }
+            tree.apply(&record.header, &record.txn, &mut |_| {});
+            record.digest = Some(TxnDigest {
+                version: TxnDigest::VERSION,
+                tree_digest: tree.digest(),
+            });
+            let mut payload = Vec::new();
+            record.encode(&mut payload);
+            store.append(zxid, &payload).unwrap();
+        }
+        store.sync().unwrap();
+        store.close().unwrap();
+    }
+    assert_eq!(last(&member.start().unwrap()), Zxid::new(2, 3).0);
+
+    let mut bytes = fs::read(member.log()).unwrap();
+    let length = bytes.len();
+    bytes[length - 100..].fill(0);
+    fs::write(member.log(), bytes).unwrap();
+    let text = chain(&member.start().err().unwrap());
+    assert!(text.contains("log.200000001"), "{text}");
+    assert!(text.contains("has lost its last records"), "{text}");
+}
+
+fn decoded(payload: &[u8]) -> TxnRecord {
+    TxnRecord::decode(payload, 1 << 20).unwrap()
+}
+
+fn chain(error: &dyn Error) -> String {
+    let cause = error.source().map(chain).unwrap_or_default();
+    format!("{error}: {cause}")
 }

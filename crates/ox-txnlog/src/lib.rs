@@ -48,7 +48,9 @@ pub use format::{Compression, log_name, parse_log_name};
 pub use log::{Log, LogConfig, LogError, SyncReport};
 pub use purge::{MIN_RETAIN, PurgeError, purge};
 pub use reader::Damage;
-pub use replay::{EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay};
+pub use replay::{
+    Before, EachRecord, Evidence, Replay, ReplayError, ReplayOptions, ReplayWarning, replay,
+};
 pub use snapshot::{
     ImageSink, LoadOptions, Loaded, SnapshotDigest, SnapshotError, SnapshotFile, SnapshotTail,
     SnapshotWriter, load_newest, load_snapshot, newest_snapshot_size, snapshots, verify_snapshot,

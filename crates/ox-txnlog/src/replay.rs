@@ -48,8 +48,19 @@ impl Default for ReplayOptions {
     }
 }
 
-/// Takes a record: the payload as it is stored, and what it says.
-pub type EachRecord<'a> = dyn FnMut(&[u8], TxnRecord) -> Result<(), CallerError> + 'a;
+/// Takes a record: the payload as it is stored, what it says, and what the logs tell of those before
+/// it.
+pub type EachRecord<'a> = dyn FnMut(&[u8], TxnRecord, Before) -> Result<(), CallerError> + 'a;
+
+/// What the logs tell of the records before one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// None is missing.
+    Whole,
+    /// It is the first of an epoch, and the log before it is ours and ends without a sign of its
+    /// last records' being there: zeros may stand where some were. Only the tree can tell.
+    Doubtful,
+}
 
 /// What was read.
 #[derive(Debug)]
@@ -70,7 +81,8 @@ pub fn replay(
     options: &ReplayOptions,
     each: &mut EachRecord<'_>,
 ) -> Result<Replay, ReplayError> {
-    let each: &mut EachPlace<'_> = &mut |_, payload, record| each(payload, record);
+    let each: &mut EachPlace<'_> =
+        &mut |place, payload, record| each(payload, record, place.before);
     let survey = survey(dirs, after, options, each)?;
     note(dirs, &survey.logs)?;
     Ok(survey.replay)
@@ -94,6 +106,7 @@ fn note(dirs: &DataDirs, logs: &[SurveyedLog]) -> Result<(), ReplayError> {
 pub(crate) struct Place<'a> {
     pub(crate) path: &'a Path,
     pub(crate) offset: u64,
+    pub(crate) before: Before,
 }
 
 /// Takes a record and its place.
@@ -352,14 +365,23 @@ impl Run<'_> {
                 before: before.map(|tail| (tail.path, tail.offset, tail.damage)),
             });
         }
-        if zxid.epoch() != last.epoch() && reader.is_ours {
+        let begins_epoch = zxid.epoch() != last.epoch();
+        if begins_epoch && reader.is_ours {
             self.are_whole()?;
         }
+        let is_doubtful = begins_epoch
+            && !self.options.end_at_damage
+            && self.unexplained.iter().any(|tail| tail.is_ours);
+        let before = match is_doubtful {
+            true => Before::Doubtful,
+            false => Before::Whole,
+        };
         // It goes on where they ended: what follows there is left over from an older crash.
         self.unexplained.clear();
         let place = Place {
             path: &reader.path,
             offset,
+            before,
         };
         each(&place, &reader.payload, record).map_err(|source| ReplayError::Apply {
             path: path(),

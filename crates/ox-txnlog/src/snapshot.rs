@@ -110,7 +110,7 @@ pub enum SnapshotError {
         /// The checksum of what precedes it.
         computed: u32,
     },
-    /// There are snapshots, and all are broken.
+    /// There are snapshots, and all are broken or cannot be read.
     #[error("Not able to find valid snapshots in {}: {}", dir.display(), some(rejected))]
     NoneValid {
         /// The folder.
@@ -163,12 +163,22 @@ pub struct Loaded<S> {
     pub tail: SnapshotTail,
     /// What the image was read into.
     pub sink: S,
-    /// Newer ones that are broken, newest first.
+    /// Others that are broken or cannot be read.
     pub rejected: Vec<SnapshotError>,
 }
 
 /// The snapshots of a folder, newest first: those that a look at their ends does not rule out.
 pub fn snapshots(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, SnapshotError> {
+    let (found, unreadable) = candidates(dirs)?;
+    for error in unreadable {
+        tracing::warn!(%error, "cannot read snapshot");
+    }
+    Ok(found)
+}
+
+/// The same, and why each of those cannot be read whose end could not be looked at.
+fn candidates(dirs: &DataDirs) -> Result<(Vec<SnapshotFile>, Vec<SnapshotError>), SnapshotError> {
+    let mut unreadable = Vec::new();
     let mut found = by_name(dirs)?;
     found.retain(|file| match looks_whole(dirs, file) {
         Ok(true) => true,
@@ -177,11 +187,15 @@ pub fn snapshots(dirs: &DataDirs) -> Result<Vec<SnapshotFile>, SnapshotError> {
             false
         }
         Err(error) => {
-            tracing::warn!(path = ?file.path, %error, "cannot read snapshot");
+            unreadable.push(SnapshotError::Io(IoFailure {
+                doing: "read",
+                path: file.path.clone(),
+                source: error,
+            }));
             false
         }
     });
-    Ok(found)
+    Ok((found, unreadable))
 }
 
 /// How many bytes the newest snapshot has on disk, by its name and a look at its end; `None` if
@@ -213,8 +227,8 @@ pub fn load_newest<S: ImageSink>(
     options: LoadOptions,
     mut new_sink: impl FnMut() -> S,
 ) -> Result<Option<Loaded<S>>, SnapshotError> {
-    let mut rejected = Vec::new();
-    for file in snapshots(dirs)?.into_iter().take(MAX_CANDIDATES) {
+    let (found, mut rejected) = candidates(dirs)?;
+    for file in found.into_iter().take(MAX_CANDIDATES) {
         let mut sink = new_sink();
         match load_snapshot(&*dirs.disk, &file, &mut sink) {
             Ok(tail) => {

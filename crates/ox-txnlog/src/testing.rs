@@ -109,13 +109,18 @@ impl Folder {
         options: &ReplayOptions,
     ) -> (Result<Replay, ReplayError>, Vec<i64>) {
         let mut seen = Vec::new();
-        let result = replay(&self.dirs, Zxid(after), options, &mut |payload, record| {
-            let mut encoded = Vec::new();
-            record.encode(&mut encoded);
-            assert_eq!(encoded, payload);
-            seen.push(record.header.zxid.0);
-            Ok(())
-        });
+        let result = replay(
+            &self.dirs,
+            Zxid(after),
+            options,
+            &mut |payload, record, _| {
+                let mut encoded = Vec::new();
+                record.encode(&mut encoded);
+                assert_eq!(encoded, payload);
+                seen.push(record.header.zxid.0);
+                Ok(())
+            },
+        );
         (result, seen)
     }
 

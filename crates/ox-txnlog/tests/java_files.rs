@@ -46,7 +46,7 @@ fn read(dirs: &DataDirs, after: i64, options: &ReplayOptions) -> Result<Replay, 
         dirs,
         Zxid(after),
         options,
-        &mut |payload, record: TxnRecord| {
+        &mut |payload, record: TxnRecord, _| {
             assert_eq!(record.header.zxid, Zxid(next));
             let mut encoded = Vec::new();
             record.encode(&mut encoded);

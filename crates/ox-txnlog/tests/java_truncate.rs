@@ -77,7 +77,7 @@ impl Directory {
         let loaded = load_newest(&self.dirs, LoadOptions::default(), || Image(0));
         let snapshot = loaded.unwrap().unwrap().file.zxid;
         let options = ReplayOptions::default();
-        let replay = replay(&self.dirs, snapshot, &options, &mut |_, _| Ok(()));
+        let replay = replay(&self.dirs, snapshot, &options, &mut |_, _, _| Ok(()));
         (snapshot, replay.unwrap().last)
     }
 }

@@ -170,7 +170,7 @@ impl Learner {
         let behind = self.records.iter().filter(|(zxid, _)| *zxid > snapshot);
         let mut expected = behind.map(|(_, payload)| payload.as_slice());
         let options = ReplayOptions::default();
-        let replay = replay(&self.dirs, snapshot, &options, &mut |payload, _| {
+        let replay = replay(&self.dirs, snapshot, &options, &mut |payload, _, _| {
             assert_eq!(Some(payload), expected.next());
             Ok(())
         });

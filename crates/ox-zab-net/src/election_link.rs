@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::{Endpoint, ServerId};
+use ox_tls::QuorumTls;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -52,6 +53,8 @@ pub struct ElectionSettings {
     pub several_addresses: bool,
     /// `tcpKeepAlive`.
     pub keep_alive: bool,
+    /// TLS, where there is any.
+    pub tls: Option<Arc<QuorumTls>>,
 }
 
 /// What the mesh and its tasks share.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::Endpoint;
+use ox_tls::QuorumTls;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,8 @@ pub struct LinkSettings {
     pub connect_budget: Duration,
     /// `leaderConnectDelayDuringRetryMs`: between two attempts, once the first few have failed.
     pub connect_pause: Duration,
+    /// TLS, where there is any.
+    pub tls: Option<Arc<QuorumTls>>,
 }
 
 /// What the tasks of a mesh share.

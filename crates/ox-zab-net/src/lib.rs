@@ -10,6 +10,7 @@ mod election_link;
 mod golden;
 mod learner_link;
 mod lobby;
+mod secure;
 mod socket;
 
 pub use election_link::{ElectionMesh, ElectionSettings, Heard, Members, Votes};

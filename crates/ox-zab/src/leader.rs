@@ -35,6 +35,14 @@
 //! that hold the reconfiguration, commits nothing any more, and goes when the others have gone to
 //! that one: if it closed their connections itself, some might never read who it is.
 //!
+//! # A member that cannot follow any more
+//!
+//! Who is about to lead stores the new epoch before anybody hears of it. If it fails at that more than
+//! once, and the others then agree on an epoch without it, theirs is older than what it has promised,
+//! and it refuses them as long as they lead. With Java it stays outside until something else ends
+//! that epoch. Here a leader that serves makes way when a member comes that has promised a later
+//! epoch, and remembers which, so that this happens once.
+//!
 //! Source: `Leader.java`, `LearnerHandler.java`; quorum.md chapters 6 and 11.
 
 use std::collections::BTreeSet;
@@ -97,6 +105,9 @@ pub(crate) enum StepDown {
     /// Our own disk takes too long.
     #[error("our own log has not been synced within syncLimit")]
     SlowDisk,
+    /// A member cannot follow us any more, and no leader before a later epoch than this one.
+    #[error("a member has promised to take part in no epoch before {0:#x}")]
+    Outlived(u32),
     /// The counter of this epoch is spent.
     #[error(
         "zxid lower 32 bits have rolled over, forcing re-election, and therefore new epoch start"
@@ -122,6 +133,8 @@ pub(crate) struct Leader {
     epoch: u32,
     /// Our current epoch and last zxid at the start.
     summary: (i64, Zxid),
+    /// A later epoch than ours, which a member has accepted.
+    outlived_by: Option<u32>,
     /// Voters who have accepted the new epoch.
     accepted: Tracker,
     /// Voters who hold our history, ourselves once our own current epoch is stored.
@@ -138,8 +151,9 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// Begins to lead: everything in our log is our history.
-    pub(crate) fn new(cx: &mut Context<'_>) -> Self {
+    /// Begins to lead: everything in our log is our history. Our epoch must be later than `promised`,
+    /// which a member has accepted.
+    pub(crate) fn new(cx: &mut Context<'_>, promised: u32) -> Self {
         let own = cx.settings.own;
         let quorums = Quorums::new([Arc::clone(cx.configs.committed())]);
         let mut leader = Self {
@@ -149,9 +163,10 @@ impl Leader {
             electing: BTreeSet::new(),
             deadline: cx.now.saturating_add(cx.settings.init_ms()),
             introduced: quorums.tracker(),
-            highest_accepted: cx.epochs.accepted,
+            highest_accepted: cx.epochs.accepted.max(promised),
             epoch: 0,
             summary: (cx.epochs.current_code(), cx.history.last()),
+            outlived_by: None,
             accepted: quorums.tracker(),
             ready: quorums.tracker(),
             handlers: Handlers::default(),
@@ -188,6 +203,7 @@ impl Leader {
             highest_accepted: last.epoch(),
             epoch: last.epoch(),
             summary: (last.epoch().into(), last),
+            outlived_by: None,
             accepted: quorums.tracker(),
             ready: quorums.tracker(),
             handlers: Handlers::default(),
@@ -208,6 +224,11 @@ impl Leader {
 
     pub(crate) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
+    }
+
+    /// The epoch that a member has accepted, if it can follow us no more.
+    pub(crate) fn outlived_by(&self) -> Option<u32> {
+        self.outlived_by
     }
 
     /// The epoch of this leader, once it is chosen.
@@ -314,15 +335,20 @@ impl Leader {
         } = introduction;
         self.handlers.introduced(link, introduction);
         self.electing.remove(&server);
+        // Strangers have no say in which epoch it will be: they could use up all there are.
+        let is_member = cx.configs.contain(server);
+        let can_be = accepted <= cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP);
         if self.stage != Stage::Epochs {
             if self.stage != Stage::Accepting {
                 self.handlers.announce_epoch(cx, link, self.epoch);
             }
+            if self.is_serving() && self.epoch < accepted && is_member && can_be {
+                self.outlived_by = Some(accepted);
+            }
             return;
         }
-        // Strangers have no say in which epoch it will be: they could use up all there are.
-        if cx.configs.contain(server) {
-            if accepted > cx.epochs.accepted.saturating_add(MAX_EPOCH_JUMP) {
+        if is_member {
+            if !can_be {
                 return self.drop_link(cx, link, "its epoch cannot be");
             }
             self.highest_accepted = self.highest_accepted.max(accepted);

@@ -71,6 +71,9 @@ pub struct Peer {
     half_replaced: bool,
     /// Our log could not be cut where a leader wanted it, and has not been synchronized since.
     wants_state: bool,
+    /// An epoch that a member has accepted, and that was too late for it to follow us: the next one of
+    /// ours will be later.
+    promised: u32,
     /// Connections to our quorum port from before we knew whether we lead, with how they have
     /// introduced themselves: until they are answered they have no more to say.
     early: BTreeMap<LinkId, Option<QuorumPacket>>,
@@ -129,6 +132,7 @@ impl Peer {
             disk_requests: 0,
             half_replaced: false,
             wants_state: false,
+            promised: 0,
             early: BTreeMap::new(),
             masters,
             outputs: VecDeque::new(),
@@ -581,6 +585,16 @@ impl Peer {
         }
     }
 
+    /// A leader makes way for a member that cannot follow it any more.
+    fn check_promises(&mut self, now: i64) {
+        if let State::Leading(leader) = &self.state
+            && let Some(epoch) = leader.outlived_by()
+        {
+            self.promised = self.promised.max(epoch);
+            self.step_down(now, &crate::leader::StepDown::Outlived(epoch));
+        }
+    }
+
     /// Whether the disk has done all that it was asked for, and the database holds the same.
     fn is_quiet(&self) -> bool {
         self.disk_requests == 0
@@ -641,12 +655,13 @@ impl Peer {
 
     fn elected(&mut self, now: i64, state: PeerState, vote: Vote) {
         let early = std::mem::take(&mut self.early);
+        let promised = self.promised;
         self.is_established = false;
         match state {
             PeerState::Leading => {
                 tracing::info!("LEADING");
                 let (_, mut cx) = self.parts(now);
-                let leader = Leader::new(&mut cx);
+                let leader = Leader::new(&mut cx, promised);
                 self.state = State::Leading(Box::new(leader));
                 for (link, introduction) in early {
                     self.accepted(now, link);
@@ -745,6 +760,7 @@ impl Peer {
         match &mut self.state {
             State::Leading(_) => {
                 self.with_leader(now, |leader, cx| leader.received(cx, link, packet));
+                self.check_promises(now);
             }
             State::Learning(learner) if learner.is_link(link) => {
                 self.with_learner(now, |learner, cx| learner.received(cx, packet));

@@ -36,6 +36,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_late_follower_gets_what_it_lacks,
+    a_leader_makes_way_for_who_has_promised_more,
     a_leader_of_an_impossible_epoch_is_left,
     a_learner_is_not_late_for_what_it_could_not_do,
     a_learner_leaves_a_leader_that_breaks_the_rules,

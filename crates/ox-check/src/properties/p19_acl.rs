@@ -8,6 +8,7 @@ use crate::case::Case;
 use crate::history::{Event, EventKind, OpId, Operation, Secret};
 use crate::report::{Property, Report};
 use crate::request::{Answer, Outcome, Request};
+use crate::watches;
 
 pub(crate) fn check(case: &Case<'_>, report: &mut Report) {
     for (id, operation) in &case.replies {
@@ -99,6 +100,11 @@ fn may_hear(case: &Case<'_>, event: &Event, identities: Identities<'_>) -> bool 
     let Some(index) = event.zxid.and_then(|zxid| case.find(zxid)) else {
         return true;
     };
+    // Within one transaction a znode can be made, deleted and made again by other acls.
+    let mut acls = watches::acls_of(case, index, event.kind, &event.path).peekable();
+    if acls.peek().is_some() {
+        return acls.any(|acl| identities.may(&acl, READ));
+    }
     let count = match event.kind {
         EventKind::Deleted => index,
         EventKind::Created | EventKind::DataChanged | EventKind::ChildrenChanged => index + 1,
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
     use crate::history::ConnectionId;
     use crate::request::{AclEntry, CreateMode, Stat};
-    use crate::testing::{World, children, create, get, set};
+    use crate::testing::{World, children, create, delete, get, set};
 
     fn own() -> Arc<[AclEntry]> {
         let all = AclEntry::new(31, "digest", "a:hash");
@@ -236,6 +242,26 @@ mod tests {
         world.history.secrets.clear();
         world.write(a, set("/own", "1"));
         world.event(b, EventKind::DataChanged, "/own");
+        world.check_breaks(Property::Acl);
+    }
+
+    #[test]
+    fn each_part_of_a_multi_has_the_acl_of_its_own_moment() {
+        let (mut world, [a, b, _]) = world();
+        world.history.secrets.clear();
+        let path: Arc<str> = "/".into();
+        let recursive = true;
+        world.read(b, Request::AddWatch { path, recursive });
+        let mut hidden = create("/n");
+        if let Request::Create { acl, .. } = &mut hidden {
+            *acl = own();
+        }
+        world.write(a, Request::Multi(vec![create("/n"), delete("/n"), hidden]));
+        world.event(b, EventKind::Created, "/n");
+        world.event(b, EventKind::Deleted, "/n");
+        world.check_good();
+        world.write(a, set("/n", "1"));
+        world.event(b, EventKind::DataChanged, "/n");
         world.check_breaks(Property::Acl);
     }
 }

@@ -8,9 +8,12 @@ mod tables;
 mod triggers;
 mod walk;
 
+use std::sync::Arc;
+
 use crate::case::Case;
-use crate::history::OpId;
+use crate::history::{EventKind, OpId};
 use crate::report::{Property, Report};
+use crate::request::AclEntry;
 
 /// What is wrong with the events of a connection.
 #[derive(Clone, Debug)]
@@ -29,6 +32,18 @@ pub(crate) fn walk_all(case: &Case<'_>) -> Vec<Finding> {
     (0..case.streams.len())
         .flat_map(|connection| walk::walk(case, &all, connection))
         .collect()
+}
+
+/// The acls by which clients hear of such an event of a transaction, for each time that it fires.
+pub(crate) fn acls_of(
+    case: &Case<'_>,
+    index: usize,
+    kind: EventKind,
+    path: &str,
+) -> impl Iterator<Item = Arc<[AclEntry]>> {
+    let fired = triggers::of_txn(case, index, case.txns[index]).into_iter();
+    let such = fired.filter(move |trigger| trigger.kind == kind && &*trigger.path == path);
+    such.map(|trigger| trigger.acl)
 }
 
 /// Reports what was found of one property.

@@ -26,7 +26,7 @@ pub(super) fn of_log(case: &Case<'_>) -> Vec<Vec<Trigger>> {
     txns.map(|(index, txn)| of_txn(case, index, txn)).collect()
 }
 
-fn of_txn(case: &Case<'_>, index: usize, txn: &Txn) -> Vec<Trigger> {
+pub(super) fn of_txn(case: &Case<'_>, index: usize, txn: &Txn) -> Vec<Trigger> {
     let mut fired = Fired {
         case,
         index,

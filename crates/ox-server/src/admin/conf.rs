@@ -21,6 +21,8 @@ pub struct DirectorySizes {
 pub struct ConfReport {
     /// The port for clients.
     pub client_port: Option<u16>,
+    /// The port for clients with TLS.
+    pub secure_client_port: Option<u16>,
     /// The directory of the snapshots, `version-2` included.
     pub data_dir: PathBuf,
     /// The directory of the logs, `version-2` included.
@@ -67,7 +69,10 @@ pub fn conf(report: &ConfReport) -> String {
         "clientPort",
         report.client_port.as_ref().map_or(NONE, |port| port),
     );
-    line("secureClientPort", NONE);
+    line(
+        "secureClientPort",
+        report.secure_client_port.as_ref().map_or(NONE, |port| port),
+    );
     line("dataDir", &report.data_dir.display());
     line("dataDirSize", &report.sizes.data);
     line("dataLogDir", &report.data_log_dir.display());

@@ -278,6 +278,10 @@ metrics! {
     auth_failed_count: Counter,
     /// Connections over a limit.
     connection_rejected: Counter,
+    /// TLS handshakes of clients that failed.
+    unsuccessful_handshake: Counter,
+    /// Clients sent away before theirs, as too many were under way.
+    tls_handshake_exceeded: Counter,
     /// Connections that have ended.
     connection_drop_count: Counter,
     /// Connections that never asked for a session.

@@ -198,6 +198,8 @@ pub fn mntr(report: &Report, metrics: &Metrics) -> String {
             &metrics.sessionless_connections_expired,
         ),
         ("stale_sessions_expired", &metrics.stale_sessions_expired),
+        ("unsuccessful_handshake", &metrics.unsuccessful_handshake),
+        ("tls_handshake_exceeded", &metrics.tls_handshake_exceeded),
         (
             "fsync_threshold_exceed_count",
             &metrics.fsync_threshold_exceed_count,

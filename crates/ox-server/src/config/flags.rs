@@ -38,10 +38,18 @@ pub(super) fn from_variable(variable: &'static str, text: &str) -> (Vec<Flag>, O
         .iter()
         .map(|word| Flag::parse(&word[2..], origin.clone()))
         .collect();
+    // What is no option may be a part of a secret that is not quoted as a shell wants it.
+    let options: Vec<_> = other
+        .iter()
+        .map(|word| match word.starts_with('-') {
+            true => word.split('=').next().unwrap_or_default(),
+            false => "...",
+        })
+        .collect();
     let warning = (!other.is_empty()).then(|| Warning {
         origin,
         key: String::new(),
-        text: format!("options of a JVM have no effect: {}", other.join(" ")),
+        text: format!("options of a JVM have no effect: {}", options.join(" ")),
         severe: false,
     });
     (flags, warning)

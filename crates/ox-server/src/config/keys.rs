@@ -7,6 +7,7 @@
 
 use super::problem::Origin;
 use super::reader::{Place, Reader, Setting};
+use super::tls;
 
 /// What becomes of a key that nothing reads.
 #[derive(Clone, Copy)]
@@ -25,11 +26,9 @@ enum Standing {
 
 use Standing::{Ensemble, Guards, Meaningless, Members, NotYet};
 
-const TLS: Standing = Guards("TLS is not supported yet");
 const SASL: Standing = Guards("SASL is not supported yet");
-const X509: Standing = Guards("x509 authentication is not supported yet");
 const PROVIDERS: Standing =
-    Guards("authentication providers beyond digest and ip are not supported yet");
+    Guards("authentication providers beyond digest, ip and x509 are not supported yet");
 const QUORUM_AUTH: Standing = Guards("quorum authentication is not supported yet");
 const LOGIN: Standing = Guards("a JAAS login configuration is not supported yet");
 const ADMIN: Standing = NotYet("the AdminServer is not served yet");
@@ -52,7 +51,6 @@ const TRACKER: Standing = Ensemble("messages between servers are not kept");
 
 /// Consumed by Java's parser, numbers.
 const FILE_INTS: &[(&str, Standing)] = &[
-    ("secureClientPort", TLS),
     ("quorum.cnxn.threads.size", THREADS_OF_LINKS),
     ("jvm.pause.sleep.time.ms", PAUSES),
     ("jvm.pause.warn-threshold.ms", PAUSES),
@@ -61,9 +59,6 @@ const FILE_INTS: &[(&str, Standing)] = &[
 
 /// Consumed by Java's parser, booleans.
 const FILE_BOOLEANS: &[(&str, Standing)] = &[
-    ("sslQuorum", TLS),
-    ("portUnification", TLS),
-    ("sslQuorumReloadCertFiles", TLS),
     ("quorum.auth.enableSasl", QUORUM_AUTH),
     ("quorum.auth.learnerRequireSasl", QUORUM_AUTH),
     ("quorum.auth.serverRequireSasl", QUORUM_AUTH),
@@ -72,18 +67,17 @@ const FILE_BOOLEANS: &[(&str, Standing)] = &[
 
 /// Everything else, in the file or as `-Dzookeeper.<name>`. A star stands for any ending.
 const OTHERS: &[(&str, Standing)] = &[
-    ("secureClientPortAddress", TLS),
-    ("ssl.*", TLS),
-    ("client.portUnification", TLS),
-    ("client.certReload", NotYet("there is no TLS yet")),
-    ("fips-mode", NotYet("there is no TLS yet")),
+    ("ssl.*", Guards("no such setting of TLS is known")),
     ("authProvider.*", PROVIDERS),
     ("sessionRequireClientSASLAuth", SASL),
     ("java.security.auth.login.config", LOGIN),
     ("superUser", SASL),
     ("superUser.*", SASL),
     ("SASLAuthenticationProvider.superPassword", SASL),
-    ("X509AuthenticationProvider.*", X509),
+    (
+        "X509AuthenticationProvider.*",
+        Guards("no such setting of x509 authentication is known"),
+    ),
     (
         "ensembleAuthName",
         Guards("ensemble names are not checked yet"),
@@ -203,14 +197,6 @@ const OTHERS: &[(&str, Standing)] = &[
     (
         "netty.advancedFlowControl.enabled",
         Meaningless("there is flow control always"),
-    ),
-    (
-        "netty.server.outstandingHandshake.limit",
-        NotYet("there is no TLS yet"),
-    ),
-    (
-        "netty.server.earlyDropSecureConnectionHandshakes",
-        NotYet("there is no TLS yet"),
     ),
     ("pathStats.*", PATH_STATS),
 ];
@@ -368,6 +354,9 @@ fn as_flag(reader: &mut Reader, name: &str, setting: &Setting) {
 }
 
 fn say(reader: &mut Reader, origin: Origin, key: &str, value: &str, standing: Standing) {
+    if tls::is_provider(key, value) {
+        return;
+    }
     let off = value.is_empty() || value.eq_ignore_ascii_case("false");
     match standing {
         Members => {}

@@ -17,6 +17,7 @@ mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use ensemble::{
@@ -30,6 +31,8 @@ pub use sections::{
     AuthSettings, ContainerSettings, FourLetterWords, LimitSettings, LogSettings, QuotaSettings,
     SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
 };
+
+pub use tls::{ClientTls, QuorumTls, TlsSettings};
 
 use ensemble::ClientEndpoint;
 use reader::{Place, Reader, Setting};
@@ -66,6 +69,8 @@ pub struct Config {
     pub tree: TreeSettings,
     /// Who a client is, and whether it matters.
     pub auth: AuthSettings,
+    /// TLS, for clients and between servers.
+    pub tls: TlsSettings,
     /// Quotas.
     pub quotas: QuotaSettings,
     /// The collection of empty containers and expired TTL nodes.
@@ -200,6 +205,7 @@ impl Config {
             snapshots: SnapshotSettings::read(reader),
             tree: TreeSettings::read(reader),
             auth: AuthSettings::read(reader),
+            tls: TlsSettings::read(reader),
             quotas: QuotaSettings::read(reader),
             containers: ContainerSettings::read(reader),
             limits,

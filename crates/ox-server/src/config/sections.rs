@@ -238,7 +238,7 @@ impl std::fmt::Debug for AuthSettings {
         f.debug_struct("AuthSettings")
             .field("digest_enabled", &self.digest_enabled)
             .field("digest_algorithm", &self.digest_algorithm)
-            .field("super_digest", &self.super_digest.as_ref().map(|_| "..."))
+            .field("super_digest", &self.super_digest.as_ref().map(|_| "***"))
             .field("skip_acl", &self.skip_acl)
             .field("required_schemes", &self.required_schemes)
             .finish()
@@ -283,7 +283,7 @@ impl AuthSettings {
                     origin,
                     "enforce.auth.enabled",
                     reason,
-                    "digest, ip, or both",
+                    "a comma list of schemes",
                 );
             }
             return Vec::new();
@@ -292,12 +292,16 @@ impl AuthSettings {
             .split(',')
             .map(|scheme| scheme.trim().to_owned())
             .collect();
+        let x509_enabled = super::tls::has_x509(reader);
         for scheme in &schemes {
-            if scheme == "ip" || (scheme == "digest" && digest_enabled) {
+            if scheme == "ip"
+                || (scheme == "x509" && x509_enabled)
+                || (scheme == "digest" && digest_enabled)
+            {
                 continue;
             }
             let reason = format!("Authentication scheme {scheme} is not available.");
-            let allowed = "a comma list of digest and ip";
+            let allowed = "a comma list of digest, ip and, with TLS, x509";
             reader.problem(origin.clone(), "enforce.auth.schemes", reason, allowed);
         }
         schemes

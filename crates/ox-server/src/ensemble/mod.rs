@@ -137,6 +137,7 @@ impl Member {
                 handshake_timeout: settings.election.handshake_timeout,
                 several_addresses: settings.several_addresses,
                 keep_alive: settings.election.tcp_keep_alive,
+                tls: shared.quorum_tls.clone(),
             },
             &listen(on_all, own, |address| address.election_port),
             Members {
@@ -153,6 +154,7 @@ impl Member {
                 max_length: shared.store.max_record,
                 connect_budget: settings.learner.connect_limit.duration(),
                 connect_pause: settings.learner.connect_delay,
+                tls: shared.quorum_tls.clone(),
             },
             events.clone(),
         );

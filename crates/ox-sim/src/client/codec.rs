@@ -188,7 +188,8 @@ pub(crate) fn request(op: &Op) -> Request {
     }
 }
 
-fn stat(stat: &ox_proto::Stat) -> ox_check::Stat {
+/// A stat as the checks know it.
+pub(crate) fn stat(stat: &ox_proto::Stat) -> ox_check::Stat {
     ox_check::Stat {
         czxid: stat.czxid,
         mzxid: stat.mzxid,

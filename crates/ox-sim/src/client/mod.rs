@@ -1,7 +1,7 @@
 //! A model client: it pipelines, reconnects to other servers with its session, leaves watches and
 //! sets them again, and writes down all that it sees.
 
-mod codec;
+pub(crate) mod codec;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a power cut leaves of a disk, and what rots on it.
+//! What a power cut leaves of a disk.
 
 use super::SECTOR;
 use super::image::{Image, Inode};
@@ -11,13 +11,19 @@ const JOURNALED: usize = 80;
 impl Image {
     /// Some dirty sectors reach the disk.
     pub(super) fn write_back(&mut self, random: &mut Random) {
-        for file in self.inodes.values_mut() {
-            file.write_back(random);
+        let inodes: Vec<u64> = self.inodes.keys().copied().collect();
+        for inode in inodes {
+            if !self.lies_about(inode) {
+                self.inode(inode).write_back(random);
+            }
         }
     }
 
     /// The power is cut: the cache is lost.
     pub(super) fn power_cut(&mut self, random: &mut Random) {
+        if let Some(lie) = self.lie.take() {
+            self.forget(&lie);
+        }
         let pending = std::mem::take(&mut self.pending);
         if random.percent(JOURNALED) {
             let kept = random.below(pending.len() + 1);
@@ -44,30 +50,6 @@ impl Image {
         self.inodes
             .retain(|inode, _| names.values().any(|named| named == inode));
         self.revive();
-    }
-
-    /// A byte of some file changes, on the disk and in the cache. What it was, if there was one.
-    pub(super) fn rot(&mut self, random: &mut Random, begins: &str) -> Option<String> {
-        let named = |path: &&std::path::PathBuf| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(begins))
-        };
-        let paths: Vec<_> = self.names.keys().filter(named).cloned().collect();
-        if paths.is_empty() {
-            return None;
-        }
-        let path = random.pick(&paths).clone();
-        let inode = self.names[&path];
-        let file = self.inode(inode);
-        let written = file.cache.iter().rposition(|byte| *byte != 0)? + 1;
-        let at = random.below(written);
-        let flipped = 1 << random.below(8);
-        file.cache[at] ^= flipped;
-        if let Some(byte) = file.durable.get_mut(at) {
-            *byte = file.cache[at];
-        }
-        self.strike("bit rot");
-        Some(format!("{}:{at}", path.display()))
     }
 }
 

@@ -11,7 +11,9 @@ use ox_txnlog::{Disk, DiskFile, Open, Window};
 use parking_lot::Mutex;
 
 use super::SECTOR;
+use super::damage::Damage;
 use super::image::{DiskFault, Image, NameOp};
+use super::lie::Lie;
 use crate::random::Random;
 
 /// What a page holds: a mapping is synced by pages.
@@ -66,8 +68,28 @@ impl SimDisk {
         self.image.lock().power_cut(random);
     }
 
-    pub(crate) fn rot(&self, random: &mut Random, begins: &str) -> Option<String> {
-        self.image.lock().rot(random, begins)
+    /// Some file whose name begins like this is damaged. Which and where, if there was one.
+    pub(crate) fn damage(
+        &self,
+        random: &mut Random,
+        damage: Damage,
+        begins: &str,
+    ) -> Option<String> {
+        self.image.lock().damage(random, damage, begins)
+    }
+
+    /// From now on syncs are answered and not done.
+    pub(crate) fn lie(&self, lie: Lie) {
+        self.image.lock().begin_to_lie(lie);
+    }
+
+    pub(crate) fn lies(&self) -> bool {
+        self.image.lock().lie.is_some()
+    }
+
+    /// What it has said was synced becomes so, and it is honest from now on.
+    pub(crate) fn keep_promises(&self) {
+        self.image.lock().keep_promises();
     }
 
     /// All files are gone.
@@ -235,7 +257,7 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut image = self.disk.image.lock();
-        image.check(self.disk.generation)?;
+        image.read(self.disk.generation)?;
         let cache = &image.inode(self.inode).cache;
         let from = at(offset).min(cache.len());
         let count = buffer.len().min(cache.len() - from);

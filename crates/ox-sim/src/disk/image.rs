@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::SECTOR;
+use super::lie::Lie;
 
 /// A file without its name.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +48,8 @@ pub enum DiskFault {
     CutAt(u32),
     /// Some of what is not synced reaches the disk by itself.
     WriteBack,
+    /// The next read fails.
+    ReadError,
 }
 
 /// A disk.
@@ -66,6 +69,8 @@ pub(super) struct Image {
     pub(super) struck: BTreeMap<&'static str, u64>,
     next_inode: u64,
     fails_next_sync: bool,
+    fails_next_read: bool,
+    pub(super) lie: Option<Lie>,
     pub(super) is_full: bool,
     cut_at: Option<u64>,
     /// The power is gone: nothing works until the machine starts again.
@@ -81,6 +86,7 @@ impl Image {
             }
             DiskFault::Full => self.is_full = true,
             DiskFault::CutAt(count) => self.cut_at = Some(self.changes + u64::from(count)),
+            DiskFault::ReadError => self.fails_next_read = true,
             DiskFault::WriteBack => {}
         }
     }
@@ -88,6 +94,13 @@ impl Image {
     /// Nothing that was to go wrong does any more.
     pub(super) fn heal(&mut self) {
         (self.fails_next_sync, self.is_full, self.cut_at) = (false, false, None);
+        self.fails_next_read = false;
+        self.keep_promises();
+    }
+
+    /// A power cut that was to come within a call does not.
+    pub(super) fn cancel_cut(&mut self) {
+        self.cut_at = None;
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -107,6 +120,18 @@ impl Image {
     pub(super) fn check(&self, generation: u64) -> io::Result<()> {
         match self.is_dead || generation != self.generation {
             true => Err(io::Error::other("the power is cut")),
+            false => Ok(()),
+        }
+    }
+
+    /// As `check`, before something is read.
+    pub(super) fn read(&mut self, generation: u64) -> io::Result<()> {
+        self.check(generation)?;
+        match std::mem::take(&mut self.fails_next_read) {
+            true => {
+                self.strike("failed read");
+                Err(io::Error::from_raw_os_error(5))
+            }
             false => Ok(()),
         }
     }
@@ -159,19 +184,27 @@ impl Image {
     pub(super) fn sync(&mut self, inode: u64, sectors: Option<(usize, usize)>) -> io::Result<()> {
         let fails = std::mem::take(&mut self.fails_next_sync);
         let is_dead = self.is_dead;
+        let is_lie = self.lies_about(inode);
         let file = self.inode(inode);
         let (from, to) = sectors.unwrap_or((0, usize::MAX));
         let concerned: Vec<usize> = file.dirty.range(from..to).copied().collect();
         if fails {
-            // As measured: the pages are clean now, the cache is new and the disk is old.
-            for sector in concerned {
-                file.dirty.remove(&sector);
+            // As measured: the pages are clean now, the cache is new and the disk is old. A liar does
+            // not forget what it owes: some of it would have been on the disk.
+            if !is_lie {
+                for sector in concerned {
+                    file.dirty.remove(&sector);
+                }
             }
             self.strike("failed sync");
             return Err(io::Error::from_raw_os_error(5));
         }
         if is_dead {
             return Err(io::Error::other("the power is cut"));
+        }
+        if is_lie {
+            self.strike("sync that was a lie");
+            return Ok(());
         }
         for sector in concerned {
             file.persist(sector);
@@ -189,6 +222,10 @@ impl Image {
         }
         if self.is_dead {
             return Err(io::Error::other("the power is cut"));
+        }
+        if self.lie == Some(Lie::All) {
+            self.strike("sync that was a lie");
+            return Ok(());
         }
         for op in std::mem::take(&mut self.pending) {
             match op.concerns(dir) {

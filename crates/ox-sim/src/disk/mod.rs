@@ -5,12 +5,16 @@
 //! errors. Source: reliability.md 4.2.
 
 mod crash;
+mod damage;
 mod file;
 mod image;
+mod lie;
 mod lone;
 
+pub use damage::Damage;
 pub(crate) use file::SimDisk;
 pub use image::DiskFault;
+pub use lie::Lie;
 pub use lone::LoneDisk;
 
 /// What a disk writes whole or not at all.

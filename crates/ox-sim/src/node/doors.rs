@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ox_jute::{DecodeError, Decoder, Frames, Jute, decode};
-use ox_proto::{ConnectRequest, ErrorCode, Id, OpCode, Request, RequestHeader, SessionId};
-use ox_replica::{AuthSettings, ClientRequest, Database, Input, Reader, Refusal, Work};
+use ox_jute::{Decoder, Frames, Jute, decode};
+use ox_proto::{ConnectRequest, Id, OpCode, RequestHeader, SessionId};
+use ox_replica::{AuthSettings, ClientRequest, Database, Input, Reader, Work};
 use ox_session::{ClientId, TouchTable};
 use slab::Slab;
 
@@ -299,16 +299,7 @@ impl Door {
         let mut input = Decoder::new(packet).with_limit(MAX_FRAME);
         let header = RequestHeader::decode(&mut input).map_err(|_| ())?;
         let op = OpCode::from_code(header.r#type);
-        let decoded = op.and_then(|op| Some((op, Request::decode(op, &mut input)?)));
-        let refused = |error, zxid, close| Work::Refused(Refusal { error, zxid, close });
-        let work = match decoded {
-            Some((_, Ok(request))) => Work::Request(request),
-            Some((op, Err(error))) => error_of_txn(op, error).map_or_else(
-                || refused(ErrorCode::MarshallingError, None, false),
-                Work::Undecodable,
-            ),
-            None => refused(ErrorCode::Unimplemented, Some(-1), true),
-        };
+        let work = Work::decode(op, &mut input);
         let may_be_forwarded = work.goes_to_leader();
         let body = may_be_forwarded.then(|| Bytes::copy_from_slice(&packet[HEADER_LENGTH..]));
         self.requests.push_back(ClientRequest {
@@ -321,23 +312,6 @@ impl Door {
             body,
         });
         Ok(())
-    }
-}
-
-/// The error of an undecodable write that Java notices only once it has a zxid.
-fn error_of_txn(op: OpCode, error: DecodeError) -> Option<ErrorCode> {
-    match (op, error) {
-        (OpCode::Multi, _)
-        | (
-            OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete,
-            DecodeError::Null,
-        ) => Some(ErrorCode::MarshallingError),
-        (OpCode::SetData | OpCode::SetAcl, DecodeError::Null) => Some(ErrorCode::BadArguments),
-        _ => None,
     }
 }
 

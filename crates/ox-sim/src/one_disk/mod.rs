@@ -17,7 +17,7 @@ use ox_replica::Database;
 use ox_store::{MemberSettings, SnapshotImage, Store, StoreSettings, start};
 use ox_txnlog::{Compression, DataDirs, DirLock, Disk as _, LogConfig};
 
-use crate::disk::{DiskFault, SimDisk};
+use crate::disk::{Damage, DiskFault, SimDisk};
 use crate::random::Random;
 use truth::{TREE, Truth, compare};
 
@@ -176,7 +176,8 @@ impl OneDisk {
                 true => self.newest_log(),
                 false => Some("snapshot.".to_owned()),
             };
-            let rot = begins.and_then(|begins| self.disk.rot(&mut self.random, &begins));
+            let rot =
+                begins.and_then(|begins| self.disk.damage(&mut self.random, Damage::Bit, &begins));
             self.is_rotten |= rot.is_some();
         }
     }

@@ -52,6 +52,10 @@ struct Waiting {
 struct Route {
     place: Place,
     life: u64,
+    /// Whose requests the server takes from it; 0 before it has said so, and when it has closed it.
+    session: i64,
+    /// When its wish for a session reached the server.
+    asked: i64,
     to_server: i64,
     to_client: i64,
 }
@@ -121,13 +125,35 @@ impl World {
         self.schedule(delay, Event::ToClient(client, conn, told));
     }
 
+    /// A server gives a connection its session. A leader has counted from the wish for it on.
+    pub(super) fn grant(&mut self, place: Place, client: usize, conn: u64, session: i64) {
+        let leads = self.state(place) == Some(PeerState::Leading);
+        let Some(route) = self.clients[client].routes.get_mut(&conn) else {
+            return;
+        };
+        route.session = session;
+        let asked = route.asked;
+        self.tell_story(|| {
+            format!("{place} gives client {client} session {session:#x}, asked for at {asked}")
+        });
+        if leads {
+            self.history.heard(session, asked);
+        }
+    }
+
+    /// A server takes no more from a connection.
+    pub(super) fn cease(&mut self, client: usize, conn: u64) {
+        if let Some(route) = self.clients[client].routes.get_mut(&conn) {
+            route.session = 0;
+        }
+    }
+
     pub(super) fn reach_server(&mut self, client: usize, conn: u64, asked: Asked) {
         let Some(route) = self.clients[client].routes.get(&conn) else {
             return;
         };
-        let (place, life) = (route.place, route.life);
+        let (place, life, session) = (route.place, route.life, route.session);
         let (now, leads) = (self.now, self.state(place) == Some(PeerState::Leading));
-        let session = self.clients[client].session;
         let server = &mut self.servers[place];
         let Some(process) = server.process.as_mut().filter(|_| server.life == life) else {
             return self.tell(client, conn, Told::Closed);
@@ -140,6 +166,9 @@ impl World {
         let ids: Arc<[Id]> = [Id::new("ip", "127.0.0.1")].into();
         let input = match (asked, door) {
             (Asked::Connect(request), None) => {
+                if let Some(route) = self.clients[client].routes.get_mut(&conn) {
+                    route.asked = now;
+                }
                 let free = (0..).find(|door| !process.doors.contains_key(door));
                 let door = free.unwrap_or(0);
                 process.doors.insert(door, (client, conn));
@@ -211,6 +240,8 @@ impl World {
         let route = Route {
             place,
             life,
+            session: 0,
+            asked: now,
             to_server: now,
             to_client: now,
         };
@@ -244,9 +275,6 @@ impl World {
         it.state = State::Connected;
         let server = u64::try_from(place).unwrap_or(0);
         let connection = self.history.connected(session, server, timeout, now);
-        if self.state(place) == Some(PeerState::Leading) {
-            self.history.heard(session, now);
-        }
         let it = &mut self.clients[client];
         it.connection = Some(connection);
         let list = |paths: &BTreeSet<Arc<str>>| paths.iter().cloned().collect::<Vec<_>>();
@@ -302,6 +330,7 @@ impl World {
                 it.watches.child.remove(&path);
             }
             let zxid = (header.zxid.0 != -1).then_some(header.zxid.0);
+            self.tell_story(|| format!("client {client} hears of {kind:?} {path} at {zxid:x?}"));
             self.history.event(connection, kind, path, zxid, now);
             return;
         }
@@ -325,6 +354,10 @@ impl World {
             err => Outcome::Error(err),
         };
         note_watches(&mut it.watches, &waiting.request, &outcome);
+        self.story.tell(now * 1000, || {
+            let (xid, zxid) = (header.xid.0, header.zxid);
+            format!("client {client} is answered {xid} at {zxid}: {outcome:?}")
+        });
         if waiting.request == Request::CloseSession {
             it.session = 0;
             it.watches = Watches::default();
@@ -346,6 +379,9 @@ impl World {
             let it = &mut self.clients[client];
             it.xid += 1;
             let (xid, connection) = (it.xid, it.connection.expect("it is connected"));
+            self.story.tell(now * 1000, || {
+                format!("client {client} asks {xid}: {request:?}")
+            });
             let op = self.history.invoke(connection, xid, request.clone(), now);
             requests.push(wire(xid, &request));
             self.clients[client].waiting.push_back(Waiting {

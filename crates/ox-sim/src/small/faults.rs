@@ -5,6 +5,9 @@ use ox_proto::PeerState;
 use super::{Event, HEALS, Place, World};
 use crate::disk::DiskFault;
 
+/// How long disks are slow, in virtual milliseconds.
+const SLOW_FOR: i64 = 800;
+
 impl World {
     /// One that leads, if any does, or anyone.
     fn victim(&mut self) -> Place {
@@ -24,7 +27,7 @@ impl World {
         }
         self.schedule(delay, Event::Fault);
         let victim = self.victim();
-        match self.random.below(14) {
+        match self.random.below(16) {
             0 | 1 => self.crash(victim, false),
             2 | 3 => self.crash(victim, true),
             4 => {
@@ -37,6 +40,7 @@ impl World {
             11 => {
                 let to = self.random.below(self.servers.len());
                 self.cut.insert((victim, to));
+                self.tell_story(|| format!("cut from {victim} to {to}"));
             }
             12 => {
                 for place in 0..self.servers.len() {
@@ -45,10 +49,13 @@ impl World {
                     }
                 }
             }
+            13 => self.part_behind_ack(),
+            14 => self.strand(),
             _ => self.cut.clear(),
         }
         if self.random.percent(50) {
             self.cut.clear();
+            self.tell_story(|| "nothing is cut".to_owned());
         }
     }
 
@@ -61,13 +68,66 @@ impl World {
                 }
             }
         }
+        self.tell_story(|| format!("{victim} is isolated: {:?}", self.cut));
+    }
+
+    /// All disks but that of one follower become slow, and soon it loses its leader: it has
+    /// acknowledged what nobody else holds yet. Then its own is slow, so that what it does with its
+    /// log to come back takes its time (row 36 of reliability.md).
+    fn part_behind_ack(&mut self) {
+        let places = 0..self.servers.len();
+        let follow = |place: &Place| self.state(*place) == Some(PeerState::Following);
+        let followers: Vec<Place> = places.filter(follow).collect();
+        if followers.is_empty() {
+            return;
+        }
+        let quick = *self.random.pick(&followers);
+        let until = self.now + SLOW_FOR;
+        for place in (0..self.servers.len()).filter(|place| *place != quick) {
+            self.servers[place].slow_until = until;
+        }
+        self.tell_story(|| format!("the disks of all but {quick} are slow"));
+        let delay = self.random.between(30, 250);
+        self.schedule(delay, Event::Part(quick));
+    }
+
+    pub(super) fn part(&mut self, place: Place) {
+        if HEALS <= self.now {
+            return;
+        }
+        self.servers[place].slow_until = self.now + SLOW_FOR / 2;
+        self.lose_all_of(place);
+    }
+
+    /// Those that are about to lead lose everybody a few times, each time when their new epoch is
+    /// stored and not told; the last ends, so that the others go on without it.
+    fn strand(&mut self) {
+        self.strandings = 2 + self.random.below(2);
+        let leader = self.victim();
+        self.crash(leader, true);
+    }
+
+    /// A server has stored an epoch that it has accepted.
+    pub(super) fn accepted_epoch(&mut self, place: Place) {
+        if self.strandings == 0 || self.state(place) != Some(PeerState::Leading) {
+            return;
+        }
+        self.strandings -= 1;
+        self.lose_all_of(place);
+        if self.strandings == 0 {
+            let power = self.random.percent(50);
+            self.crash(place, power);
+        }
     }
 
     /// Nothing is wrong from here on.
     pub(super) fn heal(&mut self) {
+        self.tell_story(|| "the faults stop".to_owned());
         self.cut.clear();
-        for place in 0..self.servers.len() {
-            self.servers[place].disk.heal();
+        self.strandings = 0;
+        for server in &mut self.servers {
+            server.disk.heal();
+            server.slow_until = 0;
         }
     }
 }

@@ -58,6 +58,7 @@ impl World {
         }
         let number = self.next_link;
         self.next_link += 1;
+        self.tell_story(|| format!("{from} dials {to}: link {number}"));
         let end = |place: Place, life: u64, now: i64| End {
             place,
             life,
@@ -142,6 +143,8 @@ impl World {
         let name = LinkId(link);
         match item {
             Item::Packet(packet) => {
+                self.story.mix(packet.zxid.0.cast_unsigned());
+                self.story.packet(now * 1000, place, name, &packet);
                 if packet.r#type == PacketType::Snap {
                     it.snap = packet.zxid;
                 }
@@ -159,7 +162,7 @@ impl World {
                 match fed.map(|(_, done)| done) {
                     Ok(true) => match state.finish(zxid) {
                         Ok(state) => {
-                            self.replaced(place);
+                            self.replaced(place, zxid);
                             let input = Input::State { link: name, state };
                             self.input_in(place, life, input);
                         }
@@ -221,6 +224,7 @@ impl World {
         let Some(it) = self.links.remove(&link) else {
             return;
         };
+        self.tell_story(|| format!("link {link} is lost"));
         for end in it.ends {
             if !end.is_over {
                 let delay = self.latency();
@@ -272,6 +276,12 @@ impl World {
             return self.schedule(20, Event::Vote(from, to, number));
         }
         let notification = notification.clone();
+        self.tell_story(|| {
+            let vote = (notification.leader.0, notification.zxid);
+            let round = notification.election_epoch;
+            let (state, epoch) = (notification.state, notification.peer_epoch);
+            format!("{to} hears {from}: {state:?} {vote:?} round {round} epoch {epoch}")
+        });
         let input = ox_zab::Input::Notification {
             from: id(from),
             notification,

@@ -21,7 +21,9 @@ use ox_proto::{
 };
 use ox_replica::Mode;
 
+use crate::env::Story;
 use crate::random::Random;
+use crate::world::Outcome;
 use client::Client;
 use links::Link;
 use rules::Rules;
@@ -51,6 +53,7 @@ enum Event {
     Vote(Place, Place, u64),
     Start(Place),
     Fault,
+    Part(Place),
     ToServer(usize, u64, client::Asked),
     ToClient(usize, u64, client::Told),
     Client(usize),
@@ -78,15 +81,25 @@ struct World {
     /// How wild it is.
     faults_every: i64,
     disk_delay: i64,
+    /// So often a new leader is lost with its epoch.
+    strandings: usize,
     /// The first thing that was wrong.
     wrong: Option<String>,
+    story: Story,
 }
 
-/// Runs a seed. An error is what went wrong.
-pub(crate) fn run(seed: u64) -> Result<(), String> {
-    let mut world = World::new(seed);
-    world.live()?;
-    world.judge()
+/// Runs a seed, and prints what happens if it is to be told.
+pub(crate) fn run(seed: u64, is_told: bool) -> Outcome {
+    let mut world = World::new(seed, is_told);
+    let failure = world.live().and_then(|()| world.judge()).err();
+    Outcome {
+        failure,
+        hash: world.story.hash(),
+        events: world.story.events,
+        committed: world.committed.len(),
+        epochs: world.rules.epochs(),
+        ..Outcome::default()
+    }
 }
 
 fn id(place: Place) -> ServerId {
@@ -98,7 +111,7 @@ fn place(id: ServerId) -> Place {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random::stream(seed, 0x05a11);
         let voters = *random.pick(&[3, 3, 3, 5]);
         let observers = *random.pick(&[0, 0, 1]);
@@ -139,7 +152,9 @@ impl World {
             rules: Rules::new(voters),
             faults_every: *random.pick(&[100, 300, 300, 700, 2000]),
             disk_delay: *random.pick(&[1, 3, 10, 40]),
+            strandings: 0,
             wrong: None,
+            story: Story::new(is_told),
             random,
         }
     }
@@ -155,6 +170,11 @@ impl World {
             0 => self.random.between(5, 60),
             _ => self.random.between(0, 4),
         }
+    }
+
+    /// Something that a person who replays the seed wants to see.
+    fn tell_story(&self, text: impl FnOnce() -> String) {
+        self.story.tell(self.now * 1000, text);
     }
 
     /// Notes the first thing that is wrong.
@@ -176,7 +196,6 @@ impl World {
         }
         self.schedule(500, Event::Fault);
         let mut is_well = false;
-        let mut count = 0_u64;
         while let Some(((at, _), event)) = self.events.pop_first() {
             if END < at {
                 break;
@@ -187,12 +206,13 @@ impl World {
                 self.heal();
             }
             self.now = at;
+            self.story.events += 1;
+            self.story.mix(at.unsigned_abs());
             self.happen(event);
             if let Some(text) = self.wrong.take() {
                 return Err(text);
             }
-            count += 1;
-            if 2_000_000 < count {
+            if 2_000_000 < self.story.events {
                 return Err("turns in circles".to_owned());
             }
         }
@@ -210,6 +230,7 @@ impl World {
             Event::Vote(from, to, number) => self.vote(from, to, number),
             Event::Start(place) => self.start(place),
             Event::Fault => self.fault(),
+            Event::Part(place) => self.part(place),
             Event::ToServer(client, conn, asked) => self.reach_server(client, conn, asked),
             Event::ToClient(client, conn, told) => self.reach_client(client, conn, told),
             Event::Client(client) => self.client_acts(client),
@@ -278,6 +299,15 @@ impl World {
                 self.ensure(is_quorum.then_some(()).ok_or_else(text));
             }
             let now = self.now;
+            if !self.committed.contains_key(&zxid) {
+                self.tell_story(|| {
+                    let record = TxnRecord::decode(&payload, 1 << 20);
+                    format!(
+                        "{place} applies {zxid}: {:?}",
+                        record.map(|record| record.txn)
+                    )
+                });
+            }
             let known = self
                 .committed
                 .entry(zxid)
@@ -288,7 +318,7 @@ impl World {
         }
     }
 
-    fn judge(mut self) -> Result<(), String> {
+    fn judge(&mut self) -> Result<(), String> {
         let mut history = std::mem::take(&mut self.history);
         // What was passed over by a server that took a whole state, another has in its log.
         for server in &self.servers {
@@ -298,6 +328,9 @@ impl World {
             for (zxid, payload) in server.entries(Zxid::ZERO, process.shown) {
                 self.committed.entry(zxid).or_insert((payload, None));
             }
+        }
+        for (payload, _) in self.committed.values() {
+            self.story.mix_bytes(payload);
         }
         for (count, (payload, at)) in self.committed.values().enumerate() {
             if is_on(Mutant::C00) && count % 2 == 1 {

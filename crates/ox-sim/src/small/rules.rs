@@ -65,6 +65,11 @@ impl Rules {
         }
     }
 
+    /// How many epochs somebody has led.
+    pub(super) fn epochs(&self) -> usize {
+        self.established.len()
+    }
+
     /// I8: one leader for each epoch.
     pub(super) fn established(&mut self, place: Place, epoch: u32) -> Result<(), String> {
         let leader = *self.established.entry(epoch).or_insert(place);

@@ -66,11 +66,15 @@ pub(super) struct Server {
     pub(super) entered: Option<u32>,
     cutting: Option<Zxid>,
     is_installing: bool,
+    /// Of what the state is that a leader has sent last.
+    received: Zxid,
     /// Monotonic time minus that of the world, and wall time.
     skew: i64,
     snap_count: u32,
     keep: usize,
     is_ill: bool,
+    /// Until then its disk takes its time.
+    pub(super) slow_until: i64,
 }
 
 impl Server {
@@ -85,10 +89,12 @@ impl Server {
             entered: None,
             cutting: None,
             is_installing: false,
+            received: Zxid::ZERO,
             skew: random.between(0, 100_000),
             snap_count: *random.pick(&[6, 20, 60]),
             keep: *random.pick(&[1, 5, 500]),
             is_ill: false,
+            slow_until: 0,
         }
     }
 
@@ -112,6 +118,7 @@ impl Server {
 enum Out {
     Append(Zxid, Vec<u8>),
     Tell(ClientId, Told),
+    Establish(ClientId, i64, Vec<u8>),
     Release(ClientId),
     Peer(ox_zab::Output),
     State(LinkId, Vec<u8>),
@@ -184,7 +191,7 @@ impl World {
             &dirs,
             base,
             &ox_txnlog::ReplayOptions::default(),
-            &mut |payload, record| {
+            &mut |payload, record, _| {
                 log.insert(record.header.zxid, payload.to_vec());
                 Ok(())
             },
@@ -192,12 +199,18 @@ impl World {
         .map_err(|e| text(&e))?;
         let epochs = started.epochs.expect("a member");
         let found = started.state.tree.last_zxid();
+        self.tell_story(|| format!("{place} starts with {found}, {epochs:?}"));
         self.check_found(place, found, base, &log, epochs.accepted.unwrap_or(0))?;
         let database = Database::new(started.state, 1);
         if started.wants_snapshot {
             let mut image = SnapshotImage::begin(&dirs, settings.compression, &database);
             image.read(&database, usize::MAX);
             image.finish().map_err(|e| text(&e))?;
+        }
+        let server = &self.servers[place];
+        if server.is_installing && base == server.received {
+            // The state was installed, although nobody heard of it any more.
+            self.installed(place, base);
         }
         let server = &mut self.servers[place];
         server.durable.retain(|zxid, _| *zxid <= base);
@@ -287,6 +300,12 @@ impl World {
 
     /// The process ends; with the power, or without.
     pub(super) fn crash(&mut self, place: Place, power: bool) {
+        self.tell_story(|| {
+            format!(
+                "{place} ends, {}",
+                if power { "without power" } else { "killed" }
+            )
+        });
         let server = &mut self.servers[place];
         server.life += 1;
         server.disk.next_process();
@@ -367,9 +386,12 @@ impl World {
                 Output::Send { client, frames, .. } => {
                     Out::Tell(client, Told::Frames(frames.to_vec()))
                 }
-                Output::Established { client, frame, .. } => {
-                    Out::Tell(client, Told::Established(frame.to_vec()))
-                }
+                Output::Established {
+                    client,
+                    session,
+                    frame,
+                    ..
+                } => Out::Establish(client, session.0, frame.to_vec()),
                 Output::Close { client } => Out::Tell(client, Told::Closed),
                 Output::Release { client } => Out::Release(client),
                 Output::Peer(output) => Out::Peer(output),
@@ -422,7 +444,17 @@ impl World {
                 let Some(&(client, conn)) = process.doors.get(&client.0) else {
                     return;
                 };
+                if matches!(told, Told::Closed) {
+                    self.cease(client, conn);
+                }
                 self.tell(client, conn, told);
+            }
+            Out::Establish(client, session, frame) => {
+                let Some(&(client, conn)) = process.doors.get(&client.0) else {
+                    return;
+                };
+                self.grant(place, client, conn, session);
+                self.tell(client, conn, Told::Established(frame));
             }
             Out::Release(client) => {
                 process.doors.remove(&client.0);
@@ -430,6 +462,7 @@ impl World {
             Out::State(link, bytes) => self.send(place, link, Item::State(bytes)),
             Out::Mode(mode, epoch) => {
                 process.mode = mode;
+                self.tell_story(|| format!("{place} is {mode:?} in {epoch}"));
                 if mode == Some(Mode::Leader) {
                     let check = self.rules.established(place, epoch);
                     self.ensure(check);
@@ -484,6 +517,12 @@ impl World {
         }
     }
 
+    /// A disk holds a leader's state in the place of all it held.
+    fn installed(&mut self, place: Place, last: Zxid) {
+        self.servers[place].installed = last;
+        self.servers[place].durable = self.stands_for(last);
+    }
+
     /// All that a state of `last` stands for: who has logged `last` has logged the same before it.
     /// An epoch's beginning is in no log, but the newest leader sent it.
     fn stands_for(&self, last: Zxid) -> BTreeMap<Zxid, Vec<u8>> {
@@ -497,15 +536,19 @@ impl World {
         sender.map_or_else(BTreeMap::new, entries)
     }
 
-    /// The leader's state has taken the place of the database.
-    pub(super) fn replaced(&mut self, place: Place) {
+    /// The leader's state of `zxid` has taken the place of the database.
+    pub(super) fn replaced(&mut self, place: Place, zxid: Zxid) {
+        self.servers[place].received = zxid;
         if let Some(process) = &mut self.servers[place].process {
             process.image = None;
         }
     }
 
     fn wake_disk(&mut self, place: Place) {
-        let delay = self.random.between(0, self.disk_delay);
+        let delay = match self.now < self.servers[place].slow_until {
+            true => self.random.between(50, 400),
+            false => self.random.between(0, self.disk_delay),
+        };
         let server = &mut self.servers[place];
         let life = server.life;
         if let Some(process) = &mut server.process
@@ -546,6 +589,9 @@ impl World {
                 _ => return,
             }
         };
+        if let Ok(Input::Peer(ox_zab::Input::Done(DiskDone::EpochAccepted(_)))) = &written {
+            self.accepted_epoch(place);
+        }
         match written {
             Ok(input) => self.input_in(place, life, input),
             Err(error) => return self.failed(place, &*error),
@@ -595,6 +641,8 @@ impl World {
         let kind = match &done {
             Done::Done(done) | Done::Reloaded(done, _) => *done,
         };
+        self.story
+            .tell(self.now * 1000, || format!("{place} disk: {kind:?}"));
         match kind {
             DiskDone::EpochAccepted(epoch) => {
                 let before = std::mem::replace(&mut server.accepted, epoch);
@@ -611,9 +659,7 @@ impl World {
             DiskDone::Installed { last } => {
                 process.log.clear();
                 process.base = last;
-                server.installed = last;
-                let stands_for = self.stands_for(last);
-                self.servers[place].durable = stands_for;
+                self.installed(place, last);
             }
             _ => {}
         }

@@ -10,6 +10,8 @@ use ox_proto::{
     SetDataRequest, SetWatches2, Stat, SyncRequest, Txn,
 };
 
+use crate::client::codec::stat;
+
 fn raw(acl: &[AclEntry]) -> Vec<RawAcl> {
     let raw = |entry: &AclEntry| RawAcl {
         perms: entry.perms,
@@ -157,22 +159,6 @@ pub(super) fn op(request: &Request) -> OpCode {
         Request::SetWatches(_) => OpCode::SetWatches2,
         Request::CloseSession => OpCode::CloseSession,
         _ => OpCode::Ping,
-    }
-}
-
-fn stat(stat: &Stat) -> check::Stat {
-    check::Stat {
-        czxid: stat.czxid,
-        mzxid: stat.mzxid,
-        ctime: stat.ctime,
-        mtime: stat.mtime,
-        version: stat.version,
-        cversion: stat.cversion,
-        aversion: stat.aversion,
-        ephemeral_owner: stat.ephemeral_owner,
-        data_length: stat.data_length,
-        num_children: stat.num_children,
-        pzxid: stat.pzxid,
     }
 }
 

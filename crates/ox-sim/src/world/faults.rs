@@ -64,15 +64,16 @@ impl World {
                     self.disk_fault(place, fault);
                 }
             }
-            Fault::Rot(target, begins) => {
+            Fault::Damage(target, damage, begins) => {
                 if let Some(place) = self.whom(target)
                     && self.may_lose(place)
                 {
                     self.damage(place);
-                    let rotten = self.nodes[place].disk.rot(&mut self.env.disk, &begins);
+                    let disk = &self.nodes[place].disk;
+                    let what = disk.damage(&mut self.env.disk, damage, &begins);
                     self.env
                         .story
-                        .tell(self.env.now, || format!("{place} rots: {rotten:?}"));
+                        .tell(self.env.now, || format!("{place} is damaged: {what:?}"));
                     // It is found when it is read.
                     self.nodes[place].kill(&mut self.env, "killed");
                     self.nodes[place].start_at(&mut self.env, until);
@@ -88,6 +89,14 @@ impl World {
                     self.nodes[place].kill(&mut self.env, "wiped");
                     self.nodes[place].disk.wipe();
                     self.nodes[place].start_at(&mut self.env, until);
+                }
+            }
+            Fault::Lie(target, lie) => {
+                if let Some(place) = self.whom(target) {
+                    self.env
+                        .story
+                        .tell(self.env.now, || format!("{place} lies about {lie:?}"));
+                    self.nodes[place].disk.lie(lie);
                 }
             }
             Fault::SlowDisk(target) => {
@@ -162,6 +171,12 @@ impl World {
         if self.nodes[place].is_damaged {
             return;
         }
+        if self.nodes[place].disk.lies() {
+            match self.may_lose(place) {
+                true => self.damage(place),
+                false => self.nodes[place].disk.keep_promises(),
+            }
+        }
         self.env.strike("power cut");
         self.nodes[place].cut_power(&mut self.env, "power cut");
         self.nodes[place].start_at(&mut self.env, until);
@@ -169,9 +184,16 @@ impl World {
 
     fn disk_fault(&mut self, place: usize, fault: DiskFault) {
         match fault {
-            DiskFault::CutAt(_) if self.nodes[place].is_damaged => return,
-            DiskFault::SyncError | DiskFault::CutAt(_) | DiskFault::Full | DiskFault::WriteBack => {
+            DiskFault::CutAt(_)
+                if self.nodes[place].is_damaged || self.nodes[place].disk.lies() =>
+            {
+                return;
             }
+            DiskFault::SyncError
+            | DiskFault::CutAt(_)
+            | DiskFault::Full
+            | DiskFault::WriteBack
+            | DiskFault::ReadError => {}
         }
         self.env
             .story
@@ -224,9 +246,9 @@ impl World {
         if self.is_healing {
             return;
         }
-        let env = &mut self.env;
         match self.plan.faults[number].fault {
             Fault::Cut { .. } | Fault::Isolate { .. } => {
+                let env = &mut self.env;
                 env.story.tell(env.now, || format!("fault {number} ends"));
                 env.net.join(env.now, Some(number), &mut env.queue);
             }
@@ -235,7 +257,18 @@ impl World {
                 for node in &mut self.nodes {
                     if !node.is_powered {
                         node.is_powered = true;
-                        node.start_at(env, env.now + 1);
+                        let at = self.env.now + 1;
+                        node.start_at(&mut self.env, at);
+                    }
+                }
+            }
+            Fault::Lie(..) => {
+                for place in 0..self.nodes.len() {
+                    if self.nodes[place].disk.lies() {
+                        self.cut_power(place, self.env.now);
+                        self.nodes[place].is_powered = true;
+                        let at = self.env.now + self.choice.between(1000, 1_000_000);
+                        self.nodes[place].start_at(&mut self.env, at);
                     }
                 }
             }

@@ -2,10 +2,12 @@
 //!
 //! Source: `QuorumCnxManager.Listener`, `handleConnection`; quorum.md 2.1.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ox_proto::InitialMessage;
+use ox_tls::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::peers::Verdict;
 use super::{Mesh, connection};
 use crate::lobby::Lobby;
-use crate::socket;
+use crate::{secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and some
 /// kilobytes.
 const MAX_WAITING: usize = 256;
 
 /// A connection and who dialed it.
-type Arrival = (TcpStream, InitialMessage);
+type Arrival = (Stream, InitialMessage);
 
 /// Accepts connections until it is told to stop, as when the mesh ends.
 pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener, stop: CancellationToken) {
@@ -44,12 +46,15 @@ pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener, stop: Cancellati
     lobby.close().await;
 }
 
-/// Waits for the initial message, as long as a handshake may take. A handshake before it or behind
-/// it belongs here.
-async fn introduction(mesh: Arc<Mesh>, mut stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
-    let read = connection::read_initial(&mut stream);
+/// Waits for the initial message, and TLS before it, as long as a handshake may take.
+async fn introduction(mesh: Arc<Mesh>, stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
+    let read = async {
+        let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
+        let message = connection::read_initial(&mut stream).await?;
+        Ok::<_, io::Error>((stream, message))
+    };
     let error = match timeout(mesh.settings.handshake_timeout, read).await {
-        Ok(Ok(message)) => return Some((stream, message)),
+        Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(error)) => error,
         Err(late) => late.into(),
     };
@@ -57,7 +62,7 @@ async fn introduction(mesh: Arc<Mesh>, mut stream: TcpStream, from: SocketAddr) 
     None
 }
 
-fn arrived(mesh: &Arc<Mesh>, stream: TcpStream, message: InitialMessage) {
+fn arrived(mesh: &Arc<Mesh>, stream: Stream, message: InitialMessage) {
     let verdict = mesh.peers.lock().arrived(message);
     match verdict {
         Verdict::Keep(server) => {

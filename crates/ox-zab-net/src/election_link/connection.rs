@@ -9,17 +9,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ox_proto::{InitialMessage, InitialProgress, Notification, ServerId};
+use ox_tls::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::Mesh;
 use super::peers::Registered;
 
 /// Serves a connection until it breaks, is replaced, or the mesh ends. If the peer has ended it, the
 /// receiver of votes hears of that, unless there is another by then.
-pub(super) async fn run(mesh: Arc<Mesh>, mut stream: TcpStream, registered: Registered) {
+pub(super) async fn run(mesh: Arc<Mesh>, stream: Stream, registered: Registered) {
     let (server, number) = (registered.server, registered.number);
-    let (reader, writer) = stream.split();
+    let (reader, writer) = stream.into_split();
     let ended = tokio::select! {
         () = mesh.stop.cancelled() => None,
         () = registered.replaced.cancelled() => None,
@@ -106,7 +106,8 @@ pub(super) async fn write_message(
 ) -> io::Result<()> {
     let length = i32::try_from(message.len()).map_err(io::Error::other)?;
     let framed = [&length.to_be_bytes()[..], message].concat();
-    writer.write_all(&framed).await
+    writer.write_all(&framed).await?;
+    writer.flush().await
 }
 
 /// Reads the initial message, and not a byte of what follows.

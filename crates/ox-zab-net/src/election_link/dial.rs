@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ox_proto::{InitialMessage, ServerId};
+use ox_tls::Stream;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::peers::Candidates;
 use super::{Mesh, connection};
-use crate::socket;
+use crate::{secure, socket};
 
 /// Dials a server, and serves the connection if it is the one to keep.
 pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candidates) {
@@ -53,12 +54,15 @@ pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candi
     }
 }
 
-async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Result<TcpStream> {
+async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Result<Stream> {
     let mut failure = io::Error::from(io::ErrorKind::NotFound);
     for addresses in candidates {
         let connect = socket::connect_any(addresses);
         match timeout(mesh.settings.connect_timeout, connect).await {
-            Ok(Ok(stream)) => return introduce(mesh, stream).await,
+            Ok(Ok(stream)) => {
+                let hosts = mesh.peers.lock().hosts(server, addresses);
+                return introduce(mesh, stream, &hosts).await;
+            }
             Ok(Err(error)) => failure = error,
             Err(late) => failure = late.into(),
         }
@@ -67,15 +71,20 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
     Err(failure)
 }
 
-/// Says who this server is, in one piece: Java takes what one read gives for the whole message. A
-/// handshake before it or behind it belongs here.
-async fn introduce(mesh: &Mesh, mut stream: TcpStream) -> io::Result<TcpStream> {
+/// Says who this server is, in one piece: Java takes what one read gives for the whole message. TLS
+/// comes before it.
+async fn introduce(mesh: &Mesh, stream: TcpStream, hosts: &[String]) -> io::Result<Stream> {
     socket::prepare(&stream, mesh.settings.keep_alive);
     let message = InitialMessage {
         server: mesh.settings.server,
         addresses: mesh.peers.lock().own_addresses(),
     };
     let bytes = message.to_bytes(mesh.settings.several_addresses);
-    timeout(mesh.settings.handshake_timeout, stream.write_all(&bytes)).await??;
-    Ok(stream)
+    let said = async {
+        let mut stream = secure::dialed(mesh.settings.tls.as_deref(), stream, hosts).await?;
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+        Ok(stream)
+    };
+    timeout(mesh.settings.handshake_timeout, said).await?
 }

@@ -146,6 +146,20 @@ impl Peers {
         self.own_addresses.clone()
     }
 
+    /// The hosts that a server is known by: those of the configurations, and only for a server that
+    /// is in none those that it was dialed at. Where it says that it is proves nothing.
+    pub fn hosts(&self, server: ServerId, dialed: &[Endpoint]) -> Vec<String> {
+        let configured = self.members.addresses(server).concat();
+        let endpoints = match configured.is_empty() {
+            true => dialed,
+            false => &configured,
+        };
+        endpoints
+            .iter()
+            .map(|endpoint| endpoint.host.clone())
+            .collect()
+    }
+
     /// Changes where servers are. Connections stay; of those that left, only connections do.
     pub fn set_members(&mut self, members: Members) {
         // Who is to join, or has left, still wants to be dialed.
@@ -477,6 +491,15 @@ mod tests {
             peers.arrived(initial(OBSERVER_ID, &[Endpoint::new("o", 1)])),
             Verdict::DialBack(ServerId(-1), Some(at("o", 1)))
         );
+    }
+
+    #[test]
+    fn a_server_is_known_by_what_is_configured_and_not_by_what_it_says() {
+        let peers = peers();
+        let said = [Endpoint::new("elsewhere", 9)];
+        assert_eq!(peers.hosts(LARGER, &said), ["seven"]);
+        assert_eq!(peers.hosts(OWN, &[]), ["own", "own2"]);
+        assert_eq!(peers.hosts(STRANGER, &said), ["elsewhere"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ox_proto::{Endpoint, PacketType, QuorumPacket};
+use ox_tls::Stream;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -20,7 +21,7 @@ use super::inbound::Inbound;
 use super::link::{Link, Shared};
 use super::{Mesh, run};
 use crate::lobby::Lobby;
-use crate::socket;
+use crate::{secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and
 /// [`MAX_INTRODUCTION`] bytes.
@@ -63,7 +64,7 @@ impl LearnerListener {
 
 /// A learner that has introduced itself.
 struct Arrival {
-    stream: TcpStream,
+    stream: Stream,
     from: SocketAddr,
     /// What has been read of it, whole packets and perhaps more.
     read: Vec<u8>,
@@ -133,15 +134,19 @@ pub(super) async fn run<E>(
     lobby.close().await;
 }
 
-/// Waits for the first packet, as long as a peer may be silent. A handshake before it belongs here.
+/// Waits for the first packet, and TLS before it, as long as a peer may be silent.
 async fn introduction<E>(
     mesh: Arc<Mesh<E>>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     from: SocketAddr,
 ) -> Option<Arrival> {
-    let introduced = timeout(mesh.settings.read_timeout, read_introduction(&mut stream)).await;
-    let error = match introduced {
-        Ok(Ok(read)) => return Some(Arrival { stream, from, read }),
+    let introduced = async {
+        let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
+        let read = read_introduction(&mut stream).await?;
+        Ok::<_, io::Error>(Arrival { stream, from, read })
+    };
+    let error = match timeout(mesh.settings.read_timeout, introduced).await {
+        Ok(Ok(arrival)) => return Some(arrival),
         Ok(Err(error)) => error,
         Err(late) => late.into(),
     };
@@ -149,7 +154,7 @@ async fn introduction<E>(
     None
 }
 
-async fn read_introduction(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_introduction(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut read = Vec::with_capacity(MAX_INTRODUCTION);
     loop {
         let room = MAX_INTRODUCTION - read.len();

@@ -14,13 +14,13 @@ use std::time::Duration;
 use ox_proto::Endpoint;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::event::{CloseReason, LinkEvent, SnapshotSink};
 use super::inbound::Inbound;
 use super::link::Shared;
 use super::{LinkSettings, Mesh, run};
-use crate::socket;
+use crate::{secure, socket};
 
 /// Attempts at each address at least, if there is time for them.
 const ATTEMPTS: usize = 5;
@@ -41,12 +41,18 @@ pub(super) async fn run<E>(
     E: From<LinkEvent> + Send + 'static,
 {
     let work = async {
+        let hosts: Vec<_> = leader.iter().map(|address| address.host.clone()).collect();
         let stream = match connect(&mesh.settings, leader).await {
             Ok(stream) => stream,
             Err(error) => return CloseReason::Unreachable(error),
         };
-        // A handshake belongs here.
         socket::prepare(&stream, false);
+        let secured = secure::dialed(mesh.settings.tls.as_deref(), stream, &hosts);
+        let stream = match timeout(mesh.settings.read_timeout, secured).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return CloseReason::Unreachable(error),
+            Err(late) => return CloseReason::Unreachable(late.into()),
+        };
         match stream.peer_addr() {
             Ok(to) => {
                 let link = shared.id;

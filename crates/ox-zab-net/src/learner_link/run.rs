@@ -4,8 +4,8 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
+use ox_tls::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -27,11 +27,11 @@ const SOURCE_CHUNK: usize = 256 << 10;
 /// Serves a link until it ends, and says why.
 pub(super) async fn run<E: From<LinkEvent>>(
     shared: &Shared,
-    mut stream: TcpStream,
+    stream: Stream,
     inbound: Inbound,
     events: &mpsc::Sender<E>,
 ) -> CloseReason {
-    let (reader, writer) = stream.split();
+    let (reader, writer) = stream.into_split();
     tokio::select! {
         ended = receive(shared, reader, inbound, events) => match ended {
             Ok(never) => match never {},
@@ -175,7 +175,11 @@ async fn write(
         }
         progress();
     }
-    Ok(())
+    // Under TLS what was taken may not have left yet.
+    match timeout(shared.read_timeout(), writer.flush()).await {
+        Err(_) => Err(CloseReason::Unread),
+        Ok(flushed) => flushed.map_err(CloseReason::Broken),
+    }
 }
 
 /// Writes what a source produces, off the threads that serve sockets.

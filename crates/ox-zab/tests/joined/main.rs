@@ -6,4 +6,5 @@ mod early;
 mod laggard;
 mod lonely;
 mod master;
+mod promised;
 mod world;

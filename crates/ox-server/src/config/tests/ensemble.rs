@@ -675,7 +675,6 @@ fn what_guards_the_links_is_refused_by_name() {
     for line in [
         "sslQuorum=true",
         "portUnification=true",
-        "ssl.quorum.keyStore.location=/k",
         "quorum.auth.enableSasl=true",
     ] {
         let (found, code) = three(1, line).refused();
