@@ -44,7 +44,10 @@ fn main() -> ExitCode {
                 grow_and_shrink(&[java, ours, java, ours, java])
             }),
             ("roles_change_and_files_say_so_as_apaches", roles),
-            ("what_apache_refuses_is_refused_with_the_same_error", refusals),
+            (
+                "what_apache_refuses_is_refused_with_the_same_error",
+                refusals,
+            ),
             ("the_shell_of_apache_reconfigures", shell),
             ("the_client_port_moves_and_its_clients_stay", client_port),
             ("existing_data_and_watches_of_the_configuration", watches),
@@ -200,7 +203,9 @@ fn config_on(ensemble: &Ensemble, sid: Sid) -> Option<String> {
 fn roles() -> Result<(), Skip> {
     let (ours, java) = (Kind::under_test(), Kind::REFERENCE);
     let home = tempfile::tempdir().expect("a temporary folder");
-    let mut ensemble = plan(&[ours, java, ours, java]).initial(4).lay_out(home.path());
+    let mut ensemble = plan(&[ours, java, ours, java])
+        .initial(4)
+        .lay_out(home.path());
     ensemble.start_all()?;
     for (sid, other) in [(1, 2), (2, 1), (4, 3)] {
         if sid == ensemble.leader() {
@@ -295,7 +300,10 @@ fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
     let server = |id: &str, rest: &str| format!("server.{id}=127.0.0.1{rest}");
     let line = |id: &str| {
         let (quorum, election) = (spare.quorum, spare.election);
-        server(id, &format!(":{quorum}:{election};127.0.0.1:{}", spare.client))
+        server(
+            id,
+            &format!(":{quorum}:{election};127.0.0.1:{}", spare.client),
+        )
     };
     let long = format!("server.4={}:1:2;3", "h".repeat(300_000));
     let many = (10..3000)
@@ -345,7 +353,12 @@ fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
             some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4:observer"),
             -1,
         ),
-        (None, None, some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4"), -1),
+        (
+            None,
+            None,
+            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4"),
+            -1,
+        ),
         (
             None,
             None,
@@ -383,7 +396,11 @@ fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
         ensemble.start_all()?;
         // By the leader, and forwarded.
         let addresses = [ensemble.leader(), ensemble.learners()[0]];
-        let some_only = if skips == "yes" && enabled == "true" { asked.len() } else { 4 };
+        let some_only = if skips == "yes" && enabled == "true" {
+            asked.len()
+        } else {
+            4
+        };
         for sid in addresses {
             let mut client = Client::connect(ensemble.address(sid));
             for (joining, leaving, members, version) in &asked[..some_only] {
@@ -399,7 +416,10 @@ fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
             }
             // What changes nothing but the version: allowed, or forbidden by the acl.
             let reply = client.call(op::RECONFIG, &body(None, None, None, -1));
-            refused.push((format!("{standalone} {enabled} {skips}: nothing"), reply.error));
+            refused.push((
+                format!("{standalone} {enabled} {skips}: nothing"),
+                reply.error,
+            ));
         }
         // The others are unharmed.
         ensemble.check_same_state();
@@ -454,7 +474,10 @@ fn shell() -> Result<(), Skip> {
         (code == Some(0)).then_some(text)
     });
     assert!(text.contains("Committed new configuration:"), "{text}");
-    assert!(text.contains(&format!("server.2={}", ensemble.line(2))), "{text}");
+    assert!(
+        text.contains(&format!("server.2={}", ensemble.line(2))),
+        "{text}"
+    );
     ensemble.wait_until_serving(2);
     let (_, text) = ask(&ensemble, &["config", "-c"]);
     for sid in [1, 2] {
@@ -462,7 +485,11 @@ fn shell() -> Result<(), Skip> {
     }
     let (code, text) = ask(&ensemble, &["reconfig", "-remove", "2"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(!config_on(&ensemble, 1).expect("a text").contains("server.2"));
+    assert!(
+        !config_on(&ensemble, 1)
+            .expect("a text")
+            .contains("server.2")
+    );
     Ok(())
 }
 

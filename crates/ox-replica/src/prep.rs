@@ -10,9 +10,9 @@ use bytes::Bytes;
 use ox_mutant::{Mutant, is_on};
 use ox_proto::{
     Acl, CheckVersionRequest, CheckVersionTxn, CloseSessionTxn, Create, CreateContainerTxn,
-    CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, EnsembleConfig, ErrorCode, ErrorTxn, Id,
-    MultiOp, MultiTxn, OpCode, RawAcl, SessionId, SetAclRequest, SetAclTxn, SetDataRequest,
-    SetDataTxn, StatPersisted, Txn, TxnDigest, Zxid, path,
+    CreateMode, CreateTtlTxn, CreateTxn, DeleteRequest, DeleteTxn, EnsembleConfig, ErrorCode,
+    ErrorTxn, Id, MultiOp, MultiTxn, OpCode, RawAcl, SessionId, SetAclRequest, SetAclTxn,
+    SetDataRequest, SetDataTxn, StatPersisted, Txn, TxnDigest, Zxid, path,
 };
 use ox_tree::{CONTAINER_OWNER, DataTree, MAX_TTL, OwnerKind, TreeOptions, owner_kind, ttl_owner};
 

@@ -4,7 +4,9 @@
 //! served. Source: `PrepRequestProcessor.pRequest2Txn`, case `reconfig`,
 //! `QuorumPeer.initConfigInZKDatabase`; quorum.md 11.1 and 11.2.
 
-use ox_proto::{EnsembleConfig, ErrorCode, Id, ReconfigError, ReconfigRequest, SessionId, Txn, path};
+use ox_proto::{
+    EnsembleConfig, ErrorCode, Id, ReconfigError, ReconfigRequest, SessionId, Txn, path,
+};
 use ox_tree::DataTree;
 
 use crate::core::{Core, Now, Origin};

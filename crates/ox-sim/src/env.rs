@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ox_proto::{
-    ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress, QuorumPacket,
-};
+use ox_proto::{ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress, QuorumPacket};
 use ox_zab::LinkId;
 
 use crate::invariants::Invariants;
-use crate::node::server_of;
 use crate::net::{ConnId, Dial, Dialer, Net, Piece, Port};
+use crate::node::server_of;
 use crate::plan::Setup;
 use crate::queue::{Event, Place, Queue};
 use crate::random::Random;
@@ -119,7 +117,9 @@ impl Env {
             return Arc::clone(&self.config);
         }
         let mut config = EnsembleConfig::clone(&self.config);
-        config.members.insert(own, member(place, MemberRole::Participant));
+        config
+            .members
+            .insert(own, member(place, MemberRole::Participant));
         Arc::new(config)
     }
 

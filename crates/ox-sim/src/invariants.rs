@@ -310,7 +310,9 @@ impl Invariants {
             return self.fail(format!("R1: {place} has another configuration {version:x}"));
         }
         if version < before {
-            self.fail(format!("R1: {place} goes from {before:x} back to {version:x}"));
+            self.fail(format!(
+                "R1: {place} goes from {before:x} back to {version:x}"
+            ));
         }
         // A later leader may complete it without the transaction.
         let zxid = Zxid(version);
@@ -365,7 +367,9 @@ impl Invariants {
             let config = core.peer().config();
             let is_over = !config.is_voter(server_of(place)) && config.version < zxid.0;
             if is_leader && is_over {
-                self.fail(format!("R4: {place} commits {zxid} and is no voter any more"));
+                self.fail(format!(
+                    "R4: {place} commits {zxid} and is no voter any more"
+                ));
             }
             if !self.is_on_quorum(zxid) {
                 self.fail(format!(

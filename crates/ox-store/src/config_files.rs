@@ -66,7 +66,13 @@ impl ConfigFiles {
         let own = config.members.get(&self.own);
         let in_line = own.is_some_and(|own| own.client.is_some());
         let is_moved = |key: &str| {
-            let moved = ["server.", "group", "weight", "dynamicConfigFile", "peerType"];
+            let moved = [
+                "server.",
+                "group",
+                "weight",
+                "dynamicConfigFile",
+                "peerType",
+            ];
             moved.iter().any(|start| key.starts_with(start))
                 || in_line && key.starts_with("clientPort")
         };

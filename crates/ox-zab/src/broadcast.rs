@@ -134,8 +134,9 @@ impl Broadcast {
         acks: &Tracker,
         config: &EnsembleConfig,
     ) -> Option<ServerId> {
-        let can_lead =
-            |&server: &ServerId| server != self.own && config.weight(server) > 0 && acks.contains(server);
+        let can_lead = |&server: &ServerId| {
+            server != self.own && config.weight(server) > 0 && acks.contains(server)
+        };
         let mut candidates: Vec<ServerId> = config.voters().filter(can_lead).collect();
         for proposal in &self.outstanding {
             let mut better = candidates.clone();
@@ -210,7 +211,9 @@ mod tests {
                 Ack(server, counter) => broadcast.ack(ServerId(server), zxid(counter)),
                 Forget(server, behind) => broadcast.forget_acks(ServerId(server), zxid(behind)),
             }
-            seen.extend(std::iter::from_fn(|| broadcast.poll_commit()).map(|(zxid, _)| zxid.counter()));
+            seen.extend(
+                std::iter::from_fn(|| broadcast.poll_commit()).map(|(zxid, _)| zxid.counter()),
+            );
         }
         assert_eq!(seen, commits);
     }
@@ -285,7 +288,8 @@ mod tests {
     fn both_quorums_until_the_activation_and_then_the_new_one() {
         let old = Arc::new(voters(3));
         let mut new = voters(5);
-        new.members.retain(|id, _| ![ServerId(2), ServerId(3)].contains(id));
+        new.members
+            .retain(|id, _| ![ServerId(2), ServerId(3)].contains(id));
         new.version = zxid(2).0;
         let new = Arc::new(new);
         let of_old = Quorums::new([Arc::clone(&old)]);
@@ -302,7 +306,10 @@ mod tests {
         broadcast.ack(ServerId(2), zxid(1));
         assert_eq!(committed(&mut broadcast).map(|it| it.0), Some(1));
         broadcast.ack(ServerId(2), zxid(2));
-        assert!(committed(&mut broadcast).is_none(), "not with the old quorum");
+        assert!(
+            committed(&mut broadcast).is_none(),
+            "not with the old quorum"
+        );
         for server in [4, 5] {
             broadcast.ack(ServerId(server), zxid(2));
         }
@@ -311,7 +318,10 @@ mod tests {
         assert_eq!(counter, 2);
         // Who has most comes first, and not the server that leads.
         assert_eq!(broadcast.most_advanced(&acks, &new), Some(ServerId(5)));
-        assert!(committed(&mut broadcast).is_none(), "not with the new quorum yet");
+        assert!(
+            committed(&mut broadcast).is_none(),
+            "not with the new quorum yet"
+        );
         broadcast.set_quorums(Quorums::new([new]), true);
         assert_eq!(committed(&mut broadcast).map(|it| it.0), Some(3));
     }

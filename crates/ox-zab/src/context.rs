@@ -65,7 +65,10 @@ impl Context<'_> {
             tracing::info!("configuration {:x} is proposed", config.version);
             self.disk(DiskRequest::NoteConfig(config));
         } else {
-            tracing::info!("what was proposed instead of configuration {:x} is void", config.version);
+            tracing::info!(
+                "what was proposed instead of configuration {:x} is void",
+                config.version
+            );
             // With that the note goes.
             self.disk(DiskRequest::EnterConfig(config));
         }

@@ -511,7 +511,10 @@ impl Leader {
         self.quorums = cx.configs.quorums();
         self.broadcast.set_quorums(self.quorums.clone(), true);
         if let Some(successor) = successor {
-            tracing::warn!(sid = successor.0, "the new configuration has another leader");
+            tracing::warn!(
+                sid = successor.0,
+                "the new configuration has another leader"
+            );
             self.successor = Some((successor, cx.now));
             self.broadcast.end();
         }
@@ -753,7 +756,10 @@ impl Leader {
 
     fn round(&mut self, cx: &mut Context<'_>) -> Result<(), StepDown> {
         let patience = cx.settings.sync_ms();
-        if self.successor.is_some_and(|(_, since)| cx.now - since > patience) {
+        if self
+            .successor
+            .is_some_and(|(_, since)| cx.now - since > patience)
+        {
             return Err(StepDown::Succeeded);
         }
         let disk = self.broadcast.waits_for_disk_since();

@@ -615,7 +615,8 @@ impl Learner {
         let zxid = record.header.zxid;
         let text = std::str::from_utf8(txn.data.as_deref().unwrap_or_default()).ok();
         let config = text.and_then(|text| EnsembleConfig::parse(text).ok());
-        let config = config.filter(|config| config.version == zxid.0 && config.voters().count() > 0);
+        let config =
+            config.filter(|config| config.version == zxid.0 && config.voters().count() > 0);
         let what = || Leave::Protocol(format!("a reconfiguration {zxid} that cannot be read"));
         let config = config.ok_or_else(what)?;
         // An old one stands in the history that comes in a synchronization.
@@ -722,7 +723,8 @@ impl Learner {
         let text = std::str::from_utf8(data).ok();
         let config = text.and_then(|text| EnsembleConfig::parse(text).ok());
         let config = config.filter(|config| config.voters().count() > 0);
-        let config = config.ok_or_else(|| unexpected(packet, "with a configuration of no sense"))?;
+        let config =
+            config.ok_or_else(|| unexpected(packet, "with a configuration of no sense"))?;
         cx.see(config.clone());
         self.new_config = Some(Arc::new(config));
         Ok(())
@@ -954,11 +956,7 @@ impl Learner {
         Ok(())
     }
 
-    fn perform_commit(
-        &mut self,
-        cx: &mut Context<'_>,
-        committed: &Committed,
-    ) -> Result<(), Leave> {
+    fn perform_commit(&mut self, cx: &mut Context<'_>, committed: &Committed) -> Result<(), Leave> {
         let &Committed { zxid, designated } = committed;
         // The database may hold it since before the connection was made.
         if cx.history.committed() < zxid {

@@ -495,7 +495,10 @@ fn show(output: &Output) -> String {
         Output::Members {
             committed,
             last_seen,
-        } => format!("members {:x}, seen {:x}", committed.version, last_seen.version),
+        } => format!(
+            "members {:x}, seen {:x}",
+            committed.version, last_seen.version
+        ),
         Output::Retire => "retire".to_owned(),
         Output::Request { link, .. } => format!("request by {}", at(link)),
         Output::Revalidate { link, .. } => format!("revalidate by {}", at(link)),

@@ -97,7 +97,9 @@ impl EnsembleConfig {
         }
         for joining in parts(request.joining_servers.as_deref(), ',') {
             let [name, value] = parts(Some(joining), '=').collect::<Vec<_>>()[..] else {
-                return Err(arguments(&format!("{joining}: not of the form server.N=...")));
+                return Err(arguments(&format!(
+                    "{joining}: not of the form server.N=..."
+                )));
             };
             let id = name.rsplit_once('.').map_or(name, |(_, id)| id);
             let id = ServerId(number(id)?);
@@ -324,20 +326,19 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_request(
-        request: &ReconfigRequest,
-        rules: ReconfigRules,
-        expected: Result<&str, i32>,
-    ) {
+    fn check_request(request: &ReconfigRequest, rules: ReconfigRules, expected: Result<&str, i32>) {
         let changed = three().changed(request, rules);
         let ids = changed
             .map(|config| {
                 assert_eq!(config.version, 9);
                 let members = config.members.iter();
-                let texts = members.map(|(id, member)| match member.role == MemberRole::Participant {
-                    true => id.0.to_string(),
-                    false => format!("({})", id.0),
-                });
+                let texts =
+                    members.map(
+                        |(id, member)| match member.role == MemberRole::Participant {
+                            true => id.0.to_string(),
+                            false => format!("({})", id.0),
+                        },
+                    );
                 texts.collect::<Vec<_>>().join(" ")
             })
             .map_err(|error| error.code().code());
@@ -393,7 +394,11 @@ mod tests {
     #[test]
     fn new_members_take_the_place_of_all() {
         check_members("server.7=g:1:2;3,server.8=h:1:2", JAVA, Ok("7 8"));
-        check_members("server.7=g:1:2\nserver.8=h:1:2:observer", GROWING, Ok("7 (8)"));
+        check_members(
+            "server.7=g:1:2\nserver.8=h:1:2:observer",
+            GROWING,
+            Ok("7 (8)"),
+        );
         check_members("server.7=g:1:2\nserver.8=h:1:2:observer", JAVA, Err(-5));
         check_members("server.8=h:1:2:observer", JAVA, Err(-5));
         check_members("", JAVA, Err(-8));
@@ -410,8 +415,14 @@ mod tests {
         check_members(grouped, JAVA, Ok("1 2"));
         check_members("server.1=a:1:2,server.2=b:1:2,group.1=1", JAVA, Err(-8));
         check_members("server.1=a:1:2,server.2=b:1:2,group.1=1:2:7", JAVA, Err(-8));
-        check_members("server.1=a:1:2,server.2=b:1:2,group.1=1:2,weight.1=-1", JAVA, Err(-8));
-        let config = three().changed(&request("", "", Some(grouped)), JAVA).unwrap();
+        check_members(
+            "server.1=a:1:2,server.2=b:1:2,group.1=1:2,weight.1=-1",
+            JAVA,
+            Err(-8),
+        );
+        let config = three()
+            .changed(&request("", "", Some(grouped)), JAVA)
+            .unwrap();
         let more = config.changed(&request("server.4=d:1:2;3", "", None), JAVA);
         assert_eq!(more.unwrap_err().code(), ErrorCode::BadArguments);
     }

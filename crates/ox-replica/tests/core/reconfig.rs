@@ -94,7 +94,10 @@ fn a_leader_that_goes_names_another_and_there_is_no_election() {
     }
     // The old leader is not needed, and does not count.
     e.set_reachable(3, false);
-    let leader = 1 + modes.iter().position(|mode| *mode == Some(Mode::Leader)).unwrap();
+    let leader = 1 + modes
+        .iter()
+        .position(|mode| *mode == Some(Mode::Leader))
+        .unwrap();
     e.take_said();
     e.connect(leader, 2);
     e.do_on(leader, |s| s.send(2, &[create("/b")]));

@@ -11,8 +11,7 @@ use ox_jute::{Decoder, Frames, Jute};
 use ox_proto::{
     Acl, ConnectRequest, ConnectResponse, Create, DeleteRequest, ErrorCode, EventType, Id,
     MultiHeader, MultiOp, OpCode, ReadRequest, ReconfigRules, ReplyHeader, Request, ServerId,
-    SessionId,
-    SetDataRequest, Stat, SyncRequest, Txn, TxnRecord, WatcherEvent, Xid, Zxid,
+    SessionId, SetDataRequest, Stat, SyncRequest, Txn, TxnRecord, WatcherEvent, Xid, Zxid,
 };
 use ox_replica::{
     Answers, AuthSettings, ClientRequest, Core, Database, DigestAlgorithm, DigestLog, Input,

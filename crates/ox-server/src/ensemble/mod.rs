@@ -435,11 +435,7 @@ impl Member {
 }
 
 /// Where a port is opened: at the addresses of the own line, or at all.
-fn listen(
-    on_all: bool,
-    own: &MemberLine,
-    port: impl Fn(&PeerAddress) -> u16,
-) -> Vec<Endpoint> {
+fn listen(on_all: bool, own: &MemberLine, port: impl Fn(&PeerAddress) -> u16) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for address in &own.addresses {
         let host = match on_all {

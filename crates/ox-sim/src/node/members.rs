@@ -45,12 +45,17 @@ pub(super) fn read(
     let files = files(place);
     let next = text(disk, &files.next_path());
     let proposed = next.and_then(|text| EnsembleConfig::parse(&text).ok());
-    (committed(disk, &files).unwrap_or(Arc::clone(initial)), proposed)
+    (
+        committed(disk, &files).unwrap_or(Arc::clone(initial)),
+        proposed,
+    )
 }
 
 fn committed(disk: &dyn Disk, files: &ConfigFiles) -> Option<Arc<EnsembleConfig>> {
     let entries = properties::parse_text(&text(disk, &files.path)?).entries;
-    let dynamic = entries.iter().find(|entry| entry.key == "dynamicConfigFile");
+    let dynamic = entries
+        .iter()
+        .find(|entry| entry.key == "dynamicConfigFile");
     let path = PathBuf::from(&dynamic?.value);
     let mut config = EnsembleConfig::parse(&text(disk, &path)?).ok()?;
     let (_, version) = path.to_str()?.rsplit_once('.')?;

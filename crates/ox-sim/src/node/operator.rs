@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ox_jute::Jute;
-use ox_proto::{
-    ConnectRequest, Id, OpCode, ReconfigRequest, Request, SessionId, Xid, Zxid,
-};
+use ox_proto::{ConnectRequest, Id, OpCode, ReconfigRequest, Request, SessionId, Xid, Zxid};
 use ox_replica::{ClientRequest, Input, Work};
 use ox_session::ClientId;
 

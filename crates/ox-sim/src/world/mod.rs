@@ -499,7 +499,8 @@ fn config(voters: usize, observers: usize) -> EnsembleConfig {
         true => MemberRole::Participant,
         false => MemberRole::Observer,
     };
-    let members = (0..voters + observers).map(|place| (server_of(place), member(place, role(place))));
+    let members =
+        (0..voters + observers).map(|place| (server_of(place), member(place, role(place))));
     EnsembleConfig {
         members: members.collect(),
         ..EnsembleConfig::default()

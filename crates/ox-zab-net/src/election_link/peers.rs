@@ -133,7 +133,11 @@ impl Peers {
     pub fn new(own: ServerId, members: Members) -> Self {
         Self {
             own,
-            own_addresses: members.addresses(own).into_iter().next().unwrap_or_default(),
+            own_addresses: members
+                .addresses(own)
+                .into_iter()
+                .next()
+                .unwrap_or_default(),
             members,
             peers: BTreeMap::new(),
             next_number: 0,

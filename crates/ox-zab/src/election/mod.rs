@@ -262,8 +262,7 @@ impl Election {
             }
             (PeerState::Looking, PeerState::Looking) => {
                 // A voter answers whoever has no vote: if that answered in turn, they would for ever.
-                if vote.election_epoch < self.logical_clock
-                    && self.electorate.is_voter(self.server)
+                if vote.election_epoch < self.logical_clock && self.electorate.is_voter(self.server)
                 {
                     let proposal = self.round.as_ref().map(|round| round.proposal);
                     self.answer(from, proposal, self.logical_clock);
