@@ -3,10 +3,12 @@
 //! New connections have what was read last; those that are there stay as they are. Source:
 //! `FileChangeWatcher.java`, `QuorumPeerMain`; operations.md 7.7.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ox_tls::{Context, LoadError, QuorumTls};
+use ox_proto::EnsembleConfig;
+use ox_tls::{Context, Hosts, LoadError, QuorumTls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -22,15 +24,26 @@ pub(crate) fn quorum_tls(config: &Config) -> Result<Option<Arc<QuorumTls>>, Load
     let (Some(tls), Some(ensemble)) = (&config.tls.quorum, &config.ensemble) else {
         return Ok(None);
     };
-    let members = ensemble.members.members.values();
-    let addresses = members.flat_map(|member| &member.addresses);
+    let reconfig = ensemble.reconfig.as_ref();
+    let proposed = reconfig.and_then(|reconfig| reconfig.proposed.as_ref());
     Ok(Some(Arc::new(QuorumTls {
         context: Arc::new(Context::load(tls.settings.clone())?),
         dials_tls: tls.dials_tls,
         takes_plain: tls.takes_plain,
         detection: tls.detection,
-        hosts: addresses.map(|address| address.host.clone()).collect(),
+        hosts: Hosts::new(hosts([Some(&ensemble.members), proposed])),
     })))
+}
+
+/// Where the servers of some configurations are.
+pub(crate) fn hosts<'a>(
+    configs: impl IntoIterator<Item = Option<&'a EnsembleConfig>>,
+) -> impl Iterator<Item = String> {
+    let members = configs.into_iter().flatten();
+    let members = members.flat_map(|config| config.members.values());
+    let addresses = members.flat_map(|member| &member.addresses);
+    let hosts: BTreeSet<_> = addresses.map(|address| address.host.clone()).collect();
+    hosts.into_iter()
 }
 
 /// Looks after the stores until the server stops.
@@ -75,5 +88,23 @@ async fn reload(whose: &'static str, context: Arc<Context>, asked: bool) {
         ),
         // The runtime is shutting down.
         Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_those_in_force_and_those_proposed() {
+        let config = |text| EnsembleConfig::parse(text).unwrap();
+        let committed = config("server.1=a:1:2|b:1:2\nserver.2=c:1:2:observer");
+        let proposed = config("server.1=a:1:2\nserver.3=d:1:2");
+        let found: Vec<_> = hosts([Some(&committed), Some(&proposed)]).collect();
+        assert_eq!(found, ["a", "b", "c", "d"]);
+        assert_eq!(
+            hosts([Some(&proposed), None]).collect::<Vec<_>>(),
+            ["a", "d"]
+        );
     }
 }

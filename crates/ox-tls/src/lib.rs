@@ -19,7 +19,7 @@ mod trust;
 pub use context::{Context, LoadError};
 pub use handshake::HandshakeError;
 pub use name::subject;
-pub use quorum::{QuorumTls, TLS_HANDSHAKE, begins_with_tls, check_address};
+pub use quorum::{Hosts, QuorumTls, TLS_HANDSHAKE, begins_with_tls, check_address};
 pub use secret::Secret;
 pub use settings::{ClientAuth, Settings};
 pub use store::{Password, Reason, StoreError, StoreFile, StoreKind};

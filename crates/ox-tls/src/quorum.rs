@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -32,8 +33,28 @@ pub struct QuorumTls {
     pub takes_plain: bool,
     /// `handshakeDetectionTimeoutMillis`: who says nothing for so long has no TLS.
     pub detection: Duration,
-    /// The hosts of all servers of the ensemble, as configured.
-    pub hosts: Vec<String>,
+    /// The hosts of all servers of the ensemble.
+    pub hosts: Hosts,
+}
+
+/// The hosts of the servers of an ensemble, as configured last. A reconfiguration changes them.
+#[derive(Debug)]
+pub struct Hosts(RwLock<Arc<[String]>>);
+
+impl Hosts {
+    /// Those in the beginning.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        Self(RwLock::new(hosts.into_iter().collect()))
+    }
+
+    /// From the next handshake on it is these.
+    pub fn set(&self, hosts: impl IntoIterator<Item = String>) {
+        *self.0.write() = hosts.into_iter().collect();
+    }
+
+    fn now(&self) -> Arc<[String]> {
+        Arc::clone(&self.0.read())
+    }
 }
 
 impl QuorumTls {
@@ -54,7 +75,7 @@ impl QuorumTls {
             && let Some(own) = certificates.first()
         {
             let from = stream.get_ref().0.peer_addr().map_err(HandshakeError::Io)?;
-            check_host(own, &self.hosts, from).await?;
+            check_host(own, &self.hosts.now(), from).await?;
         }
         Ok(Stream::Tls(Box::new(stream.into())))
     }

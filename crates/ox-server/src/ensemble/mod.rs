@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Ensemble;
 use crate::shared::Shared;
+use crate::tls_reload::hosts;
 use log_source::LogSource;
 use state::{StateSink, StateSource};
 
@@ -341,6 +342,9 @@ impl Member {
             committed: Arc::clone(&committed),
             last_seen: Some(Arc::clone(&last_seen)),
         });
+        if let Some(tls) = &self.shared.quorum_tls {
+            tls.hosts.set(hosts([Some(&*committed), Some(&*last_seen)]));
+        }
         (self.config, self.last_seen) = (committed, last_seen);
         let Some(now) = now else {
             return;

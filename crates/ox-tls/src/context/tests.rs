@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::{
-    ClientAuth, HandshakeError, Password, Protocol, QuorumTls, Secret, StoreFile, StoreKind, Stream,
+    ClientAuth, HandshakeError, Hosts, Password, Protocol, QuorumTls, Secret, StoreFile, StoreKind,
+    Stream,
 };
 
 /// An authority, and a folder for what it issues.
@@ -80,7 +81,7 @@ fn quorum(settings: Settings, hosts: &[&str]) -> QuorumTls {
         dials_tls: true,
         takes_plain: false,
         detection: Duration::from_secs(5),
-        hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+        hosts: Hosts::new(hosts.iter().map(|&host| host.to_owned())),
     }
 }
 
@@ -370,6 +371,21 @@ async fn a_certificate_that_is_itself_trusted_may_be_an_authority_but_not_expire
         meet(&expired, &["localhost"], &expired).await.0,
         "certificate expired",
     );
+}
+
+#[tokio::test]
+async fn who_joins_is_let_in_and_who_has_left_is_not() {
+    let authority = Authority::new();
+    let settings = authority.settings(authority.issue("own.pem", |_| {}));
+    let dialer = quorum(settings.clone(), &["localhost"]);
+    let acceptor = quorum(settings, &["elsewhere.invalid"]);
+    let (_, accepted) = meet(&dialer, &["localhost"], &acceptor).await;
+    check_failed(accepted, "elsewhere.invalid");
+    acceptor.hosts.set(["localhost".to_owned()]);
+    meet(&dialer, &["localhost"], &acceptor).await.1.unwrap();
+    acceptor.hosts.set([]);
+    let (_, accepted) = meet(&dialer, &["localhost"], &acceptor).await;
+    assert!(matches!(accepted, Err(HandshakeError::Host { .. })));
 }
 
 #[tokio::test]
