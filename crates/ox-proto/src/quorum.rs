@@ -315,9 +315,6 @@ impl Notification {
     /// The longest notification that is taken; a peer that sends a longer one is cut off.
     pub const MAX_LENGTH: usize = 524_288;
 
-    /// The longest text of a configuration that fits into one.
-    pub const MAX_CONFIG: usize = Self::MAX_LENGTH - 44;
-
     /// Without its last fields, before 3.4.
     const SHORTEST: usize = 28;
     /// Without a configuration. A version stands behind it only in longer ones.

@@ -148,6 +148,30 @@ fn refusals_keep_their_place_and_change_nothing() {
 }
 
 #[test]
+fn another_version_than_the_one_in_force_comes_before_what_is_malformed() {
+    let mut e = ensemble();
+    let of_version = |version: i64, leaving: &str| match reconfig("", leaving) {
+        Request::Reconfig(request) => Request::Reconfig(ReconfigRequest {
+            current_config_id: version,
+            ..request
+        }),
+        other => other,
+    };
+    let in_force = Zxid::new(1, 0).0;
+    let requests = [of_version(7, "x"), of_version(in_force, "x")];
+    e.do_on(1, |s| s.send(1, &requests));
+    e.expect(&["1/1: 1 @1/5 !BadVersion", "1/1: 2 @1/6 !MarshallingError"]);
+}
+
+#[test]
+fn where_it_is_off_nothing_else_is_looked_at() {
+    let mut e = Ensemble::with(3, 0, settings());
+    e.connect(1, 1);
+    e.do_on(1, |s| s.send(1, &[reconfig("server.4", "x")]));
+    e.expect(&["1/1: 1 @1/2 !ReconfigDisabled"]);
+}
+
+#[test]
 fn whom_the_acl_does_not_let_is_refused_last() {
     let settings = Settings {
         reconfig_enabled: true,
