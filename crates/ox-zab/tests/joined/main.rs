@@ -7,4 +7,5 @@ mod laggard;
 mod lonely;
 mod master;
 mod promised;
+mod reconfig;
 mod world;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ox_proto::{
     EnsembleConfig, ErrorTxn, Id, MemberRole, OpCode, PacketType, PeerAddress, PeerState,
-    QuorumPacket, ServerId, SessionId, Txn, TxnHeader, TxnRecord, Zxid,
+    QuorumPacket, ReconfigRules, ServerId, SessionId, SetDataTxn, Txn, TxnHeader, TxnRecord, Zxid,
 };
 use ox_zab::{
     DiskDone, DiskRequest, ElectionTiming, Epochs, History, Input, LinkId, LogSearch, Membership,
@@ -110,11 +110,23 @@ pub(crate) fn settings(own: i64) -> ZabSettings {
     }
 }
 
-/// A member with an empty disk.
+/// The same where the members may change.
+pub(crate) fn changeable(own: i64) -> ZabSettings {
+    ZabSettings {
+        reconfig: Some(ReconfigRules {
+            standalone_enabled: false,
+            several_addresses: false,
+        }),
+        ..settings(own)
+    }
+}
+
+/// A member with an empty disk. Who is in no configuration is on its way into one.
 pub(crate) fn member(settings: ZabSettings, config: &Arc<EnsembleConfig>) -> Peer {
+    let own = config.members.get(&settings.own);
     let membership = Membership {
         proposed: None,
-        role: config.members[&settings.own].role,
+        role: own.map_or(MemberRole::Participant, |own| own.role),
         config: Arc::clone(config),
         epochs: Epochs {
             accepted: 0,
@@ -315,12 +327,37 @@ impl World {
 
     /// The leader proposes something for a client.
     pub(crate) fn propose(&mut self, session: i64, cxid: i32) -> Zxid {
-        let leader = self.leader().unwrap();
-        let now = self.now;
-        let peer = &mut self.servers.get_mut(&leader).unwrap().peer;
-        let zxid = peer.next_zxid().unwrap();
+        let (leader, zxid) = self.next_proposal();
         let (_, payload) = record(zxid, session, cxid);
-        peer.propose(now, zxid, payload);
+        let now = self.now;
+        self.server(leader.0).peer.propose(now, zxid, payload);
+        self.proposed(leader, zxid)
+    }
+
+    /// The leader proposes another configuration, the version of which is its zxid.
+    pub(crate) fn propose_reconfig(&mut self, mut config: EnsembleConfig) -> Zxid {
+        let (leader, zxid) = self.next_proposal();
+        config.version = zxid.0;
+        let (mut record, _) = record(zxid, 1, 1);
+        record.header.op = OpCode::Reconfig;
+        record.txn = Txn::Reconfig(SetDataTxn {
+            path: "/zookeeper/config".to_owned(),
+            data: Some(config.to_string().into()),
+            version: -1,
+        });
+        let mut payload = Vec::new();
+        record.encode(&mut payload);
+        let (now, peer) = (self.now, &mut self.server(leader.0).peer);
+        peer.propose_reconfig(now, zxid, payload.into(), config);
+        self.proposed(leader, zxid)
+    }
+
+    fn next_proposal(&self) -> (ServerId, Zxid) {
+        let leader = self.leader().unwrap();
+        (leader, self.servers[&leader].peer.next_zxid().unwrap())
+    }
+
+    fn proposed(&mut self, leader: ServerId, zxid: Zxid) -> Zxid {
         self.due
             .push_back((leader, Event::Input(Input::Flushed(zxid))));
         self.perform(leader);
