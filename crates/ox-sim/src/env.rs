@@ -1,9 +1,11 @@
 //! What all parts of a world share: time, the queue, the network, the checks, the story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ox_proto::{ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress, QuorumPacket};
+use ox_proto::{
+    ClientAddress, EnsembleConfig, Member, MemberRole, PeerAddress, QuorumPacket, SessionId,
+};
 use ox_zab::LinkId;
 
 use crate::invariants::Invariants;
@@ -72,6 +74,8 @@ pub(crate) struct Env {
     /// Who belongs to the ensemble in the beginning.
     pub(crate) config: Arc<EnsembleConfig>,
     pub(crate) invariants: Invariants,
+    /// The sessions of those who changed the members.
+    pub(crate) operators: BTreeSet<SessionId>,
     pub(crate) story: Story,
     /// How often each kind of fault has really struck.
     pub(crate) struck: BTreeMap<&'static str, u64>,

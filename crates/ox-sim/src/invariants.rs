@@ -365,7 +365,9 @@ impl Invariants {
                 self.fail(format!("I1: {place} shows {zxid} before any leader"));
             }
             let config = core.peer().config();
-            let is_over = !config.is_voter(server_of(place)) && config.version < zxid.0;
+            // What it began with, a quorum of both holds by its NEWLEADER.
+            let is_own = core.peer().epochs().current == Some(zxid.epoch());
+            let is_over = !config.is_voter(server_of(place)) && config.version < zxid.0 && is_own;
             if is_leader && is_over {
                 self.fail(format!(
                     "R4: {place} commits {zxid} and is no voter any more"

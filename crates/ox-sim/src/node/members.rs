@@ -36,7 +36,8 @@ pub(super) fn prepare(disk: &dyn Disk, place: Place, initial: &EnsembleConfig) {
 }
 
 /// The configuration in force, and the one that was proposed. `initial` is what a server without
-/// files is told.
+/// files is told, and one whose files do not name it: such a server refuses to start, and somebody puts
+/// the file back with which it began.
 pub(super) fn read(
     disk: &dyn Disk,
     place: Place,
@@ -45,10 +46,9 @@ pub(super) fn read(
     let files = files(place);
     let next = text(disk, &files.next_path());
     let proposed = next.and_then(|text| EnsembleConfig::parse(&text).ok());
-    (
-        committed(disk, &files).unwrap_or(Arc::clone(initial)),
-        proposed,
-    )
+    let committed = committed(disk, &files);
+    let committed = committed.filter(|config| config.members.contains_key(&files.own));
+    (committed.unwrap_or(Arc::clone(initial)), proposed)
 }
 
 fn committed(disk: &dyn Disk, files: &ConfigFiles) -> Option<Arc<EnsembleConfig>> {

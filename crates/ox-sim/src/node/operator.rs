@@ -1,6 +1,7 @@
 //! Who changes the members of the ensemble: a client of its own at some server, for one request.
 //!
-//! It is not in the record that the checks judge: what it asks for changes nothing that others read.
+//! It is not in the record that the checks judge: what it asks for changes nothing that others read. Its
+//! sessions are known, so that nobody else is looked for who asked.
 
 use std::sync::Arc;
 

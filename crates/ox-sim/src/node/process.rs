@@ -157,8 +157,13 @@ impl Process {
                     client: OPERATOR, ..
                 } => inputs.push(self.operator.go()),
                 Output::Established {
-                    client: OPERATOR, ..
-                } => inputs.extend(self.operator.established()),
+                    client: OPERATOR,
+                    session,
+                    ..
+                } => {
+                    env.operators.insert(session);
+                    inputs.extend(self.operator.established());
+                }
                 Output::Close { client: OPERATOR } => inputs.push(self.operator.go()),
                 Output::Release { client: OPERATOR } => self.operator.released(),
                 Output::Send {

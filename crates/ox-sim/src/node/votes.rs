@@ -79,6 +79,20 @@ impl Votes {
             });
             return;
         }
+        env.story.tell(env.now, || {
+            let (place, to) = (self.place, place_of(to));
+            let Notification {
+                state,
+                leader,
+                zxid,
+                election_epoch,
+                peer_epoch,
+                ..
+            } = notification;
+            let leader = leader.0.wrapping_sub(1);
+            let round = format!("round {election_epoch}, epoch {peer_epoch}");
+            format!("{place} {state:?} votes to {to} for {leader} at {zxid}, {round}")
+        });
         let message = Bytes::from(notification.to_bytes());
         let candidates = self.peers.put(to, message);
         self.dial(env, to, candidates);

@@ -25,10 +25,20 @@ impl World {
             if self.is_canary && entries.len() % 2 == 0 {
                 continue;
             }
+            // What an operator asked for is the servers' own as far as clients know.
+            let is_session = matches!(
+                record.txn,
+                ox_proto::Txn::CreateSession(_) | ox_proto::Txn::CloseSession(_)
+            );
+            let by_operator = !is_session && self.env.operators.contains(&record.header.client_id);
+            let (session, cxid) = match by_operator {
+                true => (0, 0),
+                false => (record.header.client_id.0, record.header.cxid),
+            };
             self.history.txn(Txn {
                 zxid: zxid.0,
-                session: record.header.client_id.0,
-                cxid: record.header.cxid,
+                session,
+                cxid,
                 time: record.header.time,
                 at: None,
                 fingerprint: print,

@@ -3,7 +3,7 @@
 mod faults;
 mod finish;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ox_check::History;
@@ -87,6 +87,7 @@ impl World {
             disk: Random::stream(seed, 12),
             config: Arc::clone(&initial),
             invariants: Invariants::new(&initial, servers),
+            operators: BTreeSet::new(),
             story: Story::new(is_told),
             struck: BTreeMap::new(),
             setup,
