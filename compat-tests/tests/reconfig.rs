@@ -305,7 +305,7 @@ fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
             &format!(":{quorum}:{election};127.0.0.1:{}", spare.client),
         )
     };
-    let long = format!("server.4={}:1:2;3", "h".repeat(300_000));
+    let long = format!("server.4={}:1:2;3", "h".repeat(200_000));
     let many = (10..3000)
         .map(|id| format!("server.{id}=10.0.0.1:{id}:{};1", id + 1))
         .collect::<Vec<_>>()

@@ -273,13 +273,20 @@ fn write_frame(out: &mut Vec<u8>, response: &ConnectResponse) {
 /// server has given out, for those of sessions that are over are known to nobody.
 const SKIPPED: i64 = 1 << 32;
 
-/// Ids go on from the clock, and never back into those that are in use.
+/// What of the last zxid goes on top of it: less than five hours.
+const SPENT: i64 = (1 << 40) - 1;
+
+/// Ids go on from the clock, and never back into those that are in use. Behind the same session they
+/// go on elsewhere each time, as every session has cost a zxid.
 pub(crate) fn first_session(settings: &Settings, database: &Database, now: Now) -> SessionId {
     let start = first_session_id(settings.server, now.wall_ms);
     let same_server = |id: &SessionId| id.0 >> 56 == start.0 >> 56;
     let newest = database.sessions.keys().copied().filter(same_server).max();
     match newest {
-        Some(newest) if start <= newest => following(SessionId(newest.0.wrapping_add(SKIPPED))),
+        Some(newest) if start <= newest => {
+            let skipped = SKIPPED + (database.tree.last_zxid().0 & SPENT);
+            following(SessionId(newest.0.wrapping_add(skipped)))
+        }
         Some(_) | None => start,
     }
 }

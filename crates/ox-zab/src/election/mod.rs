@@ -244,8 +244,14 @@ impl Election {
             return;
         }
         if !self.electorate.is_voter(from) {
-            // Whatever its state may be: observers and servers that want to join ask like this.
-            return self.answer(from, self.current, self.logical_clock);
+            // Observers and servers that want to join ask like this. One that is settled has answered;
+            // if that were answered in turn (Java does), the two would go on for as long as they are so.
+            return match notification.state {
+                None | Some(PeerState::Looking) => {
+                    self.answer(from, self.current, self.logical_clock);
+                }
+                Some(PeerState::Following | PeerState::Leading | PeerState::Observing) => {}
+            };
         }
         self.presence.insert(from, Presence::Here);
         let Some(state) = notification.state else {
@@ -429,7 +435,22 @@ impl Election {
             return;
         };
         let unknown = [vote.zxid, round.initial.zxid].contains(&Vote::NO_DATABASE);
-        if unknown || !self.electorate.is_voter(vote.leader) {
+        if unknown {
+            return;
+        }
+        if !self.electorate.is_voter(vote.leader) {
+            // A voter that cannot be elected, as it votes in a proposed configuration only, has no
+            // other vote until it hears one of its own round. Java never joins that round.
+            if vote.leader == Vote::NOBODY && vote.election_epoch > self.logical_clock {
+                self.logical_clock = vote.election_epoch;
+                round.received.clear();
+                let initial = Vote {
+                    election_epoch: vote.election_epoch,
+                    ..round.initial
+                };
+                self.propose(now_ms, initial);
+                self.conclude(now_ms);
+            }
             return;
         }
         if vote.election_epoch < self.logical_clock {

@@ -818,7 +818,6 @@ fn observers_vote_for_nobody_and_are_answered_at_once() {
          3: LOOKING 3 1:6 r1 e1
          > 1 3: LOOKING 3 1:6 r1 e1
          4: OBSERVING 3 1:6 r1 e1
-         > 4: LOOKING 2 1:5 r1 e1
          timeout # at 200
          > FOLLOWING under 3
          established 2
@@ -865,7 +864,6 @@ fn votes_for_strangers_are_ignored() {
         "look 0:0 0
          > 2 3: LOOKING 1 0:0 r1 e0
          2: LOOKING 9 9:9 r9 e9
-         2: LOOKING - 9:9 r9 e9
          2: LEADING 9 9:9 r1 e9
          3: FOLLOWING 9 9:9 r1 e9
          1: LOOKING 3 9:9 r9 e9
@@ -957,6 +955,37 @@ fn a_newer_proposed_configuration_must_agree_too() {
          4: LOOKING 2 0:0 r1 e0
          1: LOOKING 2 0:0 r1 e0
          > LEADING under 2",
+    );
+}
+
+/// Servers 3 and 4 vote in the proposed configuration only, so nobody may be elected but 1 and 2.
+#[test]
+fn the_round_of_a_voter_that_cannot_be_elected_yet_is_joined() {
+    let mut newer = voters([2, 3, 4]);
+    newer.version = 7;
+    let settings = |server| ElectionSettings {
+        last_seen: Arc::new(newer.clone()),
+        ..settings(server, voters([1, 2]))
+    };
+    check_with(
+        settings(2),
+        "look 0:0 0
+         > 1 3 4: LOOKING 2 0:0 r1 e0
+         3: LOOKING - 0:0 r5 e0
+         > 1 3 4: LOOKING 2 0:0 r5 e0
+         4: LOOKING - 0:0 r3 e0
+         > 4: LOOKING 2 0:0 r5 e0
+         3: LOOKING 2 0:0 r5 e0
+         1: LOOKING 2 0:0 r5 e0
+         timeout # at 200
+         > LEADING under 2",
+    );
+    check_with(
+        settings(3),
+        "look 0:0 0
+         > 1 2 4: LOOKING - 0:0 r1 e0
+         2: LOOKING 2 0:0 r1 e0
+         > 1 2 4: LOOKING 2 0:0 r1 e0",
     );
 }
 
