@@ -17,6 +17,8 @@ pub(super) struct Electorate {
     /// The text of the committed one, as it goes into every notification.
     pub(super) text: Bytes,
     quorums: Quorums,
+    /// Of the committed one alone.
+    in_force: Quorums,
 }
 
 impl Electorate {
@@ -24,6 +26,7 @@ impl Electorate {
         Self {
             text: Bytes::from(committed.to_string()),
             quorums: Quorums::of(&committed, &last_seen),
+            in_force: Quorums::new([Arc::clone(&committed)]),
             committed,
             last_seen,
         }
@@ -50,13 +53,14 @@ impl Electorate {
 
     /// Whether a quorum of each configuration supports `reference`.
     pub(super) fn agree(&self, ballots: &Ballots, reference: &Ballot) -> bool {
-        let mut tracker = self.quorums.tracker();
-        for (&server, ballot) in ballots {
-            if reference.supports(ballot) {
-                tracker.add(server);
-            }
-        }
-        tracker.has_all_quorums()
+        support(&self.quorums, ballots, reference)
+    }
+
+    /// Whether enough follow the leader of `reference` for us to do so: a quorum of the configuration
+    /// in force. What was proposed besides, its quorum may not know, and has given up if it has
+    /// another leader. (Java asks for both, and stays outside until there is a newer configuration.)
+    pub(super) fn follow(&self, ballots: &Ballots, reference: &Ballot) -> bool {
+        support(&self.in_force, ballots, reference)
     }
 
     /// What `text` says, if it is a configuration that can be in force and a newer one.
@@ -77,4 +81,14 @@ impl Electorate {
             config: Some(self.text.clone()),
         }
     }
+}
+
+fn support(quorums: &Quorums, ballots: &Ballots, reference: &Ballot) -> bool {
+    let mut tracker = quorums.tracker();
+    for (&server, ballot) in ballots {
+        if reference.supports(ballot) {
+            tracker.add(server);
+        }
+    }
+    tracker.has_all_quorums()
 }

@@ -487,6 +487,11 @@ impl Election {
         if !self.electorate.is_voter(vote.leader) {
             return;
         }
+        let electorate = &self.electorate;
+        let agree = |ballots: &_| match vote.leader == self.server {
+            true => electorate.agree(ballots, &ballot),
+            false => electorate.follow(ballots, &ballot),
+        };
         if vote.election_epoch == self.logical_clock {
             // Java keeps these without their version, so that of a modern sender the leader alone
             // is compared; the epoch may have been raised for some and not yet for others.
@@ -495,14 +500,14 @@ impl Election {
                 ..ballot
             };
             round.received.insert(from, kept);
-            if self.electorate.agree(&round.received, &ballot)
+            if agree(&round.received)
                 && round.leader_confirms(&round.received, &vote, self.server, self.logical_clock)
             {
                 return self.finish(vote);
             }
         }
         round.settled.insert(from, ballot);
-        if self.electorate.agree(&round.settled, &ballot)
+        if agree(&round.settled)
             && round.leader_confirms(&round.settled, &vote, self.server, self.logical_clock)
         {
             self.logical_clock = vote.election_epoch;

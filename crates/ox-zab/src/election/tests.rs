@@ -989,6 +989,25 @@ fn the_round_of_a_voter_that_cannot_be_elected_yet_is_joined() {
     );
 }
 
+/// The leader that proposed it has ended before it had it on its own disk, and leads again without.
+#[test]
+fn a_leader_that_does_not_know_what_was_proposed_is_followed() {
+    let mut newer = voters([1, 2, 3]);
+    newer.version = 7;
+    let settings = |server| ElectionSettings {
+        last_seen: Arc::new(newer.clone()),
+        ..settings(server, voters([1]))
+    };
+    check_with(
+        settings(2),
+        "look 1:5 1
+         > 1 3: LOOKING - 1:5 r1 e1
+         3: LOOKING - 1:5 r1 e1
+         1: LEADING 1 1:4 r9 e2
+         > FOLLOWING under 1",
+    );
+}
+
 #[test]
 fn short_notifications_are_understood() {
     let whole = parse("LEADING 2 1:7 r3 e2").to_bytes();
