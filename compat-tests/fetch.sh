@@ -42,7 +42,7 @@ venv() {
     want=$(cat "$here/python/requirements.txt")
     filled venv "$want" && [ -x "$cache/venv/bin/python" ] && return
     command -v python3 >/dev/null || { missing kazoo "no python3 in PATH"; return; }
-    echo "fetch: kazoo"
+    echo "fetch: kazoo and pure-sasl"
     rm -rf "$cache/venv"
     if python3 -m venv "$cache/venv" >>"$log" 2>&1 &&
         "$cache/venv/bin/pip" install -q --disable-pip-version-check \

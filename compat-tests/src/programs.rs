@@ -36,7 +36,7 @@ pub fn compile_java(home: &Path) -> Result<String, Skip> {
     let jars = cache::jars()?;
     cache::needs_command("javac")?;
     let classes = home.join("classes");
-    let sources = ["Steps", "ClientApi", "Leave", "Tls"];
+    let sources = ["Steps", "ClientApi", "Leave", "Sasl", "Tls"];
     let output = Command::new("javac")
         .args(["-nowarn", "-cp", &jars, "-d"])
         .arg(&classes)

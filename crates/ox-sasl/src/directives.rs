@@ -35,7 +35,10 @@ pub enum DirectiveError {
 }
 
 /// The directives of one token, in their order.
-pub(crate) struct Directives(Vec<(Vec<u8>, Vec<u8>)>);
+pub(crate) struct Directives(Vec<Directive>);
+
+/// Key and value.
+type Directive = (Vec<u8>, Vec<u8>);
 
 impl Directives {
     /// Reads a token in which none of `once` comes twice. No longer than `limit`.
@@ -99,7 +102,7 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    fn list(mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, DirectiveError> {
+    fn list(mut self) -> Result<Vec<Directive>, DirectiveError> {
         let mut list = Vec::new();
         loop {
             self.skip_blanks();

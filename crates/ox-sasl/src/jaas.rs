@@ -8,7 +8,7 @@
 mod expand;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ox_secret::Secret;
 
@@ -137,13 +137,10 @@ impl Module {
     }
 
     /// Names that are given more than once.
-    pub fn repeated_options(&self) -> impl Iterator<Item = &str> {
-        let options = self.options.iter().enumerate();
-        options.filter_map(|(at, (key, _))| {
-            let is_first = |(other, _): &&(String, Secret)| other == key;
-            let before = self.options[..at].iter().filter(is_first).count();
-            (before == 1).then_some(key.as_str())
-        })
+    pub fn repeated_options(&self) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let options = self.options.iter().map(|(key, _)| key.as_str());
+        options.filter(|&key| !seen.insert(key)).collect()
     }
 }
 

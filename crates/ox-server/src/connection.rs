@@ -18,6 +18,7 @@ use ox_proto::{
     SaslResponse, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
+use ox_sasl::{Answer, Exchange, Refusal as SaslRefusal};
 use ox_tls::TLS_HANDSHAKE;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -133,6 +134,8 @@ struct Connection {
     certificate_ids: Vec<Id>,
     /// Whether the database has not heard of the newest identities.
     ids_are_news: bool,
+    /// How far its authentication by SASL has come.
+    sasl: Exchange,
     /// An authentication has failed: what follows does not count.
     is_refused: bool,
     /// Bytes that are no whole frame yet.
@@ -171,6 +174,7 @@ impl Connection {
             ids: ids.collect(),
             certificate_ids,
             ids_are_news: false,
+            sasl: Exchange::default(),
             is_refused: false,
             partial: Vec::new(),
             requests: VecDeque::new(),
@@ -442,18 +446,78 @@ impl Connection {
         Ok(())
     }
 
-    /// Without SASL configured every step is answered by nothing.
-    fn sasl(&self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
-        match SaslRequest::decode(input) {
-            Ok(SaslRequest { token: Some(_) }) => {
-                self.reply_now(xid, ErrorCode::Ok, |out| {
-                    SaslResponse { token: None }.encode(out)
-                });
-                Ok(())
-            }
-            Ok(SaslRequest { token: None }) => Err(Ending::Client("sasl without a token".into())),
-            Err(error) => Err(Ending::Client(format!("bad sasl packet: {error}"))),
+    /// One step of an exchange, answered at once. Without SASL every step is answered by nothing.
+    fn sasl(&mut self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
+        let packet = SaslRequest::decode(input)
+            .map_err(|error| Ending::Client(format!("bad sasl packet: {error}")))?;
+        let Some(token) = packet.token else {
+            return Err(Ending::Client("sasl without a token".into()));
+        };
+        let shared = Arc::clone(&self.shared);
+        let Some(acceptor) = &shared.config.sasl.clients else {
+            self.reply_sasl(xid, ErrorCode::Ok, None);
+            return Ok(());
+        };
+        let client = self.client.address;
+        if self.sasl.begins_gssapi(&token) {
+            tracing::warn!(%client, "a client that speaks GSSAPI, which is not supported");
         }
+        match self.sasl.take(acceptor, &token, random_nonce) {
+            Ok(Answer::Challenge(challenge)) => {
+                self.reply_sasl(xid, ErrorCode::Ok, Some(challenge));
+            }
+            Ok(Answer::Granted { user, token }) => {
+                let granted = shared.auth.sasl_ids(&user);
+                let Some(ids) = identities::with_more(&self.ids, granted, self.max_frame()) else {
+                    return Err(Ending::Client("it has too many identities".into()));
+                };
+                tracing::info!(
+                    "Successfully authenticated client: authenticationID={user};  \
+                     authorizationID={user}."
+                );
+                let session = self.client.session().unwrap_or_default();
+                tracing::info!(
+                    "Session {session}: adding SASL authorization for authorizationID: {user}"
+                );
+                self.ids = ids;
+                self.ids_are_news = true;
+                self.reply_sasl(xid, ErrorCode::Ok, Some(token));
+            }
+            Err(refusal) => return self.refuse_sasl(xid, &refusal),
+        }
+        Ok(())
+    }
+
+    fn refuse_sasl(&mut self, xid: Xid, refusal: &SaslRefusal) -> Result<(), Ending> {
+        let client = self.client.address;
+        self.shared.metrics.auth_failed_count.add(1);
+        if refusal.is_silent() {
+            return Err(Ending::Client(format!(
+                "failed to SASL authenticate: {refusal}"
+            )));
+        }
+        tracing::warn!(%client, "Client failed to SASL authenticate: {refusal}");
+        let is_required = self.shared.auth.requires_sasl();
+        if self.shared.config.sasl.allow_failed_clients && !is_required {
+            tracing::warn!(
+                %client, "Maintaining client connection despite SASL authentication failure."
+            );
+            self.reply_sasl(xid, ErrorCode::Ok, None);
+            return Ok(());
+        }
+        let error = match is_required {
+            true => ErrorCode::SessionClosedRequireSaslAuth,
+            false => ErrorCode::AuthFailed,
+        };
+        self.reply_sasl(xid, error, None);
+        self.client.close();
+        self.is_refused = true;
+        Ok(())
+    }
+
+    fn reply_sasl(&self, xid: Xid, error: ErrorCode, token: Option<Vec<u8>>) {
+        let token = token.map(Bytes::from);
+        self.reply_now(xid, error, |out| SaslResponse { token }.encode(out));
     }
 
     fn reply_now(&self, xid: Xid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
@@ -709,6 +773,13 @@ impl Answering<'_> {
             self.client.close();
         }
     }
+}
+
+/// What nobody can foretell.
+pub(crate) fn random_nonce() -> ox_sasl::Nonce {
+    let mut nonce = ox_sasl::Nonce::default();
+    rand::fill(&mut nonce);
+    nonce
 }
 
 fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {

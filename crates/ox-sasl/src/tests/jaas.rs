@@ -97,7 +97,7 @@ fn the_last_of_an_option_counts_and_the_others_are_known() {
     let jaas = parse(&file).unwrap();
     let module = &jaas.section("S").unwrap().modules[0];
     assert_eq!(module.option("a").unwrap().reveal(), "e");
-    assert_eq!(module.repeated_options().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(Vec::from_iter(module.repeated_options()), ["a"]);
 }
 
 #[test]
