@@ -6,6 +6,8 @@
 //! marks in [`client`](crate::client), however fast the client sends and however slowly it reads.
 //! Source: `NIOServerCnxn.java`; client-protocol.md chapters 1, 2, 9.2 and 12.
 
+mod sasl;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -14,11 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ox_jute::{Decoder, Frames, Jute, decode, end_frame, start_frame};
 use ox_proto::{
-    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, RequestHeader, SaslRequest,
-    SaslResponse, Xid, Zxid,
+    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, RequestHeader, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
-use ox_sasl::{Answer, Exchange, Refusal as SaslRefusal};
+use ox_sasl::Exchange;
 use ox_tls::TLS_HANDSHAKE;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -35,6 +36,8 @@ use crate::identities;
 use crate::shared::{INTAKE, Shared};
 use crate::socket::Socket;
 use crate::words;
+
+pub(crate) use sasl::random_nonce;
 
 /// Requests that one connection may have in the core.
 const MAX_IN_CORE: usize = 1024;
@@ -446,80 +449,6 @@ impl Connection {
         Ok(())
     }
 
-    /// One step of an exchange, answered at once. Without SASL every step is answered by nothing.
-    fn sasl(&mut self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
-        let packet = SaslRequest::decode(input)
-            .map_err(|error| Ending::Client(format!("bad sasl packet: {error}")))?;
-        let Some(token) = packet.token else {
-            return Err(Ending::Client("sasl without a token".into()));
-        };
-        let shared = Arc::clone(&self.shared);
-        let Some(acceptor) = &shared.config.sasl.clients else {
-            self.reply_sasl(xid, ErrorCode::Ok, None);
-            return Ok(());
-        };
-        let client = self.client.address;
-        if self.sasl.begins_gssapi(&token) {
-            tracing::warn!(%client, "a client that speaks GSSAPI, which is not supported");
-        }
-        match self.sasl.take(acceptor, &token, random_nonce) {
-            Ok(Answer::Challenge(challenge)) => {
-                self.reply_sasl(xid, ErrorCode::Ok, Some(challenge));
-            }
-            Ok(Answer::Granted { user, token }) => {
-                let granted = shared.auth.sasl_ids(&user);
-                let Some(ids) = identities::with_more(&self.ids, granted, self.max_frame()) else {
-                    return Err(Ending::Client("it has too many identities".into()));
-                };
-                tracing::info!(
-                    "Successfully authenticated client: authenticationID={user};  \
-                     authorizationID={user}."
-                );
-                let session = self.client.session().unwrap_or_default();
-                tracing::info!(
-                    "Session {session}: adding SASL authorization for authorizationID: {user}"
-                );
-                self.ids = ids;
-                self.ids_are_news = true;
-                self.reply_sasl(xid, ErrorCode::Ok, Some(token));
-            }
-            Err(refusal) => return self.refuse_sasl(xid, &refusal),
-        }
-        Ok(())
-    }
-
-    fn refuse_sasl(&mut self, xid: Xid, refusal: &SaslRefusal) -> Result<(), Ending> {
-        let client = self.client.address;
-        self.shared.metrics.auth_failed_count.add(1);
-        if refusal.is_silent() {
-            return Err(Ending::Client(format!(
-                "failed to SASL authenticate: {refusal}"
-            )));
-        }
-        tracing::warn!(%client, "Client failed to SASL authenticate: {refusal}");
-        let is_required = self.shared.auth.requires_sasl();
-        if self.shared.config.sasl.allow_failed_clients && !is_required {
-            tracing::warn!(
-                %client, "Maintaining client connection despite SASL authentication failure."
-            );
-            self.reply_sasl(xid, ErrorCode::Ok, None);
-            return Ok(());
-        }
-        let error = match is_required {
-            true => ErrorCode::SessionClosedRequireSaslAuth,
-            false => ErrorCode::AuthFailed,
-        };
-        self.reply_sasl(xid, error, None);
-        self.client.close();
-        self.is_refused = true;
-        Ok(())
-    }
-
-    fn reply_sasl(&self, xid: Xid, error: ErrorCode, token: Option<Vec<u8>>) {
-        let token = token.map(Bytes::from);
-        self.reply_now(xid, error, |out| SaslResponse { token }.encode(out));
-    }
-
     fn reply_now(&self, xid: Xid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {
         self.shared.metrics.packets_sent.add(1);
         self.client.write(|out, stats| {
@@ -773,13 +702,6 @@ impl Answering<'_> {
             self.client.close();
         }
     }
-}
-
-/// What nobody can foretell.
-pub(crate) fn random_nonce() -> ox_sasl::Nonce {
-    let mut nonce = ox_sasl::Nonce::default();
-    rand::fill(&mut nonce);
-    nonce
 }
 
 fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
