@@ -261,7 +261,7 @@ pub(super) fn strangers() -> Result<(), Skip> {
     let huge = Fields::new().long(MAGIC).int(0).int(i32::MAX).0;
     assert_eq!(answer(quorum, &huge, patience), b"", "a token of 2 GiB");
     // More than may wait on a port, and still a member comes in.
-    let silent: Vec<TcpStream> = (0..300)
+    let silent: Vec<TcpStream> = (0..600)
         .flat_map(|index| {
             let port = [election, quorum][index % 2];
             TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
