@@ -1,13 +1,14 @@
 //! SASL DIGEST-MD5: of clients, and between servers.
 //!
 //! Every case runs against the server under test and against Apache ZooKeeper 3.9.5, and both must
-//! say the same. A matrix of what was seen is printed. The C client that can be had is built without
-//! SASL.
+//! say the same. A matrix of what was seen is printed.
 
 #[path = "sasl/clients.rs"]
 mod clients;
 #[path = "sasl/quorum.rs"]
 mod quorum;
+#[path = "sasl/replaced.rs"]
+mod replaced;
 #[path = "sasl/secrets.rs"]
 mod secrets;
 #[path = "sasl/tokens.rs"]
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
             ("kazoo", clients::kazoo),
             ("c_client", clients::c),
             ("every_token_is_answered_as_java_answers", tokens::all),
+            (
+                "responses_with_a_part_replaced_are_judged_as_by_java",
+                tokens::replaced,
+            ),
             ("a_session_may_need_sasl", tokens::required),
             ("who_fails_may_stay", tokens::failed_clients),
             ("nobody_sees_a_password", secrets::none_are_told),

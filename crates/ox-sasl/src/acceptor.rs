@@ -115,6 +115,10 @@ impl Acceptor {
         }
         let response = said.need("response")?;
         let authzid = said.get("authzid");
+        // Java makes its callback for the name, which takes no empty one, when all else is right.
+        if user.is_empty() {
+            return Err(Refusal::NoName);
+        }
         let known = self.users.0.get(&user);
         // Somebody unknown takes as long as somebody with a wrong password.
         let password = known.map_or("", Secret::reveal);

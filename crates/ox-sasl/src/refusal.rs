@@ -40,6 +40,9 @@ pub enum Refusal {
     /// The nonce is that of another challenge: a replay, or a mixture of two exchanges.
     #[error("the nonce is not that of the challenge")]
     Nonce,
+    /// An empty name. Java's server closes without an answer.
+    #[error("the name of the user is empty")]
+    NoName,
     /// Nobody of that name.
     #[error("User '{}' not found in list of DIGEST-MD5 authenticateable users.", .0.escape_debug())]
     UnknownUser(String),
@@ -62,6 +65,6 @@ pub enum Refusal {
 impl Refusal {
     /// True where Java's server says nothing before it closes the connection.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Self::Number(_))
+        matches!(self, Self::Number(_) | Self::NoName)
     }
 }

@@ -78,6 +78,7 @@ fn each_directive_is_looked_at() {
     for (key, said, verdict) in [
         ("charset", Some("latin-1"), value("charset", "latin-1")),
         ("username", None, Err(Refusal::Missing("username"))),
+        ("username", Some("\"\""), Err(Refusal::NoName)),
         ("realm", None, Err(Refusal::Missing("realm"))),
         ("realm", Some("\"other\""), value("realm", "other")),
         ("nonce", None, Err(Refusal::Missing("nonce"))),
