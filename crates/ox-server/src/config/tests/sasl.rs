@@ -133,10 +133,7 @@ fn a_session_may_need_sasl() {
 fn mistakes_in_the_file_are_named_with_their_place() {
     let refused = |jaas: &str, code: u8, lines: &[&str]| {
         let (found, exit) = start("", jaas).refused();
-        let found: Vec<_> = found
-            .iter()
-            .map(|line| line.replace(MODULE, "M"))
-            .collect();
+        let found: Vec<_> = found.iter().map(|line| line.replace(MODULE, "M")).collect();
         assert_eq!(found, lines);
         assert_eq!(exit, code);
     };
