@@ -2,8 +2,8 @@
 //! initial message on an election connection.
 //!
 //! Invariants: whoever fails is told that and no more, and its connection ends; who must
-//! authenticate and does not is not heard. Nothing a stranger claims sizes memory. Source: `QuorumAuth.java`, `SaslQuorumAuthServer.java`,
-//! `SaslQuorumAuthLearner.java`; quorum.md 13.2.
+//! authenticate and does not is not heard. Nothing a stranger claims sizes memory. Source:
+//! `QuorumAuth.java`, `SaslQuorumAuthServer.java`, `SaslQuorumAuthLearner.java`; quorum.md 13.2.
 
 use std::io;
 use std::time::Duration;
@@ -150,6 +150,7 @@ pub(crate) async fn dialed(
         return Err(AuthError::Rejected.into());
     }
     proof.check(&verdict.token).map_err(AuthError::Unproved)?;
+    tracing::info!("this server has authenticated itself, and the other in return");
     Ok(())
 }
 
