@@ -7,7 +7,7 @@ user to connect as, its password.
 import sys
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException
+from kazoo.exceptions import AuthFailedError, ConnectionClosedError, KazooException
 from kazoo.security import make_acl
 
 hosts, path, owner, user, password = sys.argv[1:]
@@ -31,6 +31,12 @@ try:
     client.start(timeout=20)
 except Exception as error:  # pylint: disable=broad-except
     print(f"start: {type(error).__name__}", flush=True)
+    sys.exit(0)
+# It counts as connected before it has authenticated itself.
+try:
+    client.exists("/")
+except (AuthFailedError, ConnectionClosedError):
+    print("start: AuthFailedError", flush=True)
     sys.exit(0)
 print("start: ok", flush=True)
 acl = [make_acl("sasl", owner, all=True)]
