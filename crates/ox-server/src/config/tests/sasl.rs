@@ -196,9 +196,9 @@ fn what_has_no_effect_is_said() {
             "Server { M required user_bob=b user_bob=c; };",
         ),
         &[
+            "jaas.conf:1: Server: user_bob is given more than once, the last one counts",
             "zoo.cfg:3: SASLAuthenticationProvider.superPassword: no effect without a user_super in \
              the section Server",
-            "jaas.conf:1: Server: user_bob is given more than once, the last one counts",
         ],
     );
     check_warned(
