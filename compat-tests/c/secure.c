@@ -5,6 +5,7 @@
  *
  * The first line is `start: ok`, `start: auth failed`, or `start: nothing` if it has not connected
  * after so many seconds, for the library tries again where TLS fails. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static void sasl(char **arguments, const char *hosts, int seconds) {
 }
 
 int main(int count, char **arguments) {
+    /* Raised where a server closes while the library writes by way of OpenSSL. */
+    signal(SIGPIPE, SIG_IGN);
     if (count == 7 && strcmp(arguments[1], "tls") == 0) {
         tls(arguments + 4, arguments[2], atoi(arguments[3]));
     } else if (count == 9 && strcmp(arguments[1], "sasl") == 0) {
