@@ -152,6 +152,14 @@ impl Invariants {
         view.durable = view.durable.max(zxid);
     }
 
+    /// A server cuts its history. The power may fail in the middle of that. Returns up to where it was
+    /// durable.
+    pub(crate) fn cuts(&mut self, place: Place, to: Zxid) -> Zxid {
+        let view = &mut self.views[place];
+        let to = view.durable.min(to);
+        std::mem::replace(&mut view.durable, to)
+    }
+
     pub(crate) fn started(
         &mut self,
         place: Place,

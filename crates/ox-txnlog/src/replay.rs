@@ -21,7 +21,7 @@ use ox_proto::{OpCode, TxnRecord, Zxid};
 use crate::bound::SyncedBound;
 use crate::disk::{Disk, Open};
 use crate::error::Doing;
-use crate::format::{HEADER_LENGTH, MAX_BATCH, logs};
+use crate::format::{HEADER_LENGTH, MAX_BATCH, logs, parse_log_name};
 use crate::reader::{Damage, LogReader};
 use crate::scan::{find_last_record, find_nonzero};
 use crate::step::Step;
@@ -263,11 +263,20 @@ impl Run<'_> {
     ) -> Result<(), ReplayError> {
         let opened = LogReader::open(self.disk, path.clone(), self.options.max_record)?;
         let mut reader = opened.map_err(|found| ReplayError::NotALog { path, found })?;
-        let mut offset = reader.offset;
+        let first = match self.options.end_at_damage {
+            true => None,
+            false => reader.path.file_name().and_then(parse_log_name),
+        };
+        let begin = reader.offset;
+        let mut offset = begin;
         let mut damage = None;
         while damage.is_none() {
             offset = reader.offset;
             damage = match reader.next()? {
+                Ok(zxid) if offset == begin && first.is_some_and(|first| zxid < first) => {
+                    let path = reader.path;
+                    return Err(ReplayError::Beginning { path, zxid });
+                }
                 Ok(zxid) => self.take(&reader, offset, zxid, each)?,
                 Err(damage) => Some(damage),
             };

@@ -1,14 +1,14 @@
 //! One run of a server's process around the production core, as `core_task.rs` and `log_thread.rs`
 //! of ox-server drive it.
 
-use ox_proto::ReconfigRequest;
+use ox_proto::{ReconfigRequest, Zxid};
 use ox_replica::{
     AuthSettings, Core, Database, DigestAlgorithm, Input, LocalSessions, Mode, Output,
     ReaperSettings, Settings,
 };
 use ox_store::{Done, Progress, SnapshotImage, Store, StoreSettings, search};
 use ox_txnlog::{DataDirs, DirLock, purge};
-use ox_zab::{DiskRequest, LinkId};
+use ox_zab::{DiskDone, DiskRequest, LinkId};
 use ox_zab_net::Members;
 
 use super::doors::{Doors, MAX_FRAME};
@@ -289,11 +289,7 @@ impl Process {
         }
     }
 
-    fn write(
-        &mut self,
-        env: &mut Env,
-        records: &[(ox_proto::Zxid, Vec<u8>)],
-    ) -> Result<Input, String> {
+    fn write(&mut self, env: &mut Env, records: &[(Zxid, Vec<u8>)]) -> Result<Input, String> {
         for (zxid, payload) in records {
             self.store.append(*zxid, payload).map_err(chain)?;
         }
@@ -319,6 +315,10 @@ impl Process {
         if Store::changes_history(&request) {
             self.snapshot = None;
         }
+        let synced = match request {
+            DiskRequest::Truncate { to, .. } => env.invariants.cuts(self.place, to),
+            _ => Zxid::ZERO,
+        };
         let done = self
             .store
             .perform(request, &&self.database)
@@ -328,6 +328,9 @@ impl Process {
         };
         env.story
             .tell(env.now, || format!("{} disk: {did:?}", self.place));
+        if did == DiskDone::NotTruncated {
+            env.invariants.flushed(self.place, synced);
+        }
         env.invariants.disk_done(self.place, did, &self.database);
         Ok(match done {
             Done::Done(done) => Input::Peer(ox_zab::Input::Done(done)),

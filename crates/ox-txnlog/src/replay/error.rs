@@ -115,6 +115,15 @@ pub enum ReplayError {
         /// Of the record before it.
         last: Zxid,
     },
+    /// The log begins with a record from before its name, which says what it began with: another file's
+    /// beginning stands there.
+    #[error("{}: damaged, it begins with zxid {zxid}", path.display())]
+    Beginning {
+        /// The file.
+        path: PathBuf,
+        /// Of the record.
+        zxid: Zxid,
+    },
     /// Whoever was handed the record refused it.
     #[error(
         "{}: cannot apply the record at offset {offset}, zxid {zxid}: {source}",
