@@ -4,6 +4,8 @@
 //! Quick form: one round of each; `OX_RECONFIGS` asks for more. Source: quorum.md chapter 11,
 //! operations.md 1.11 and 10.
 
+mod refused;
+
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -46,8 +48,10 @@ fn main() -> ExitCode {
             ("roles_change_and_files_say_so_as_apaches", roles),
             (
                 "what_apache_refuses_is_refused_with_the_same_error",
-                refusals,
+                refused::requests,
             ),
+            ("who_may_reconfigure_is_as_with_apache", refused::who_may),
+            ("removed_servers_are_harmless", removed),
             ("the_shell_of_apache_reconfigures", shell),
             ("the_client_port_moves_and_its_clients_stay", client_port),
             ("existing_data_and_watches_of_the_configuration", watches),
@@ -280,168 +284,56 @@ fn same_files(ensemble: &Ensemble, one: Sid, other: Sid) {
     });
 }
 
-/// The same wrong requests to an ensemble of each kind, and to one that does not allow any.
-fn refusals() -> Result<(), Skip> {
-    let spare = Ports::claim();
-    let ours = refused_by(Kind::under_test(), &spare)?;
-    let java = refused_by(Kind::REFERENCE, &spare)?;
-    let mut wrong = Vec::new();
-    for (ours, java) in ours.iter().zip(&java) {
-        if ours != java {
-            wrong.push(format!("{ours:?}, and Java {java:?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    say(format!("   {} requests, each refused alike", ours.len()));
-    Ok(())
-}
-
-fn refused_by(kind: Kind, spare: &Ports) -> Result<Vec<(String, i32)>, Skip> {
-    let server = |id: &str, rest: &str| format!("server.{id}=127.0.0.1{rest}");
-    let line = |id: &str| {
-        let (quorum, election) = (spare.quorum, spare.election);
-        server(
-            id,
-            &format!(":{quorum}:{election};127.0.0.1:{}", spare.client),
-        )
-    };
-    let long = format!("server.4={}:1:2;3", "h".repeat(200_000));
-    let many = (10..3000)
-        .map(|id| format!("server.{id}=10.0.0.1:{id}:{};1", id + 1))
-        .collect::<Vec<_>>()
-        .join(",");
-    type Asked = (Option<String>, Option<String>, Option<String>, i64);
-    let some = |text: &str| Some(text.to_owned());
-    let asked: Vec<Asked> = vec![
-        (some(&line("9")), None, None, 77),
-        (some(&line("9")), None, None, -2),
-        (some(&line("9")), some("1,2,3"), None, -1),
-        (None, some("1,2,3"), None, -1),
-        (None, some("one"), None, -1),
-        (None, some("1,,x"), None, -1),
-        (None, some("99999999999999999999"), None, -1),
-        (some("server.x=127.0.0.1:1:2;3"), None, None, -1),
-        (some("server.9"), None, None, -1),
-        (some("server.9="), None, None, -1),
-        (some("server.9=127.0.0.1"), None, None, -1),
-        (some(&server("9", ":1:2")), None, None, -1),
-        (some(&server("9", ":1;3")), None, None, -1),
-        (some(&server("9", ":1:1;3")), None, None, -1),
-        (some(&server("9", ":1:x;3")), None, None, -1),
-        (some(&server("9", ":1:70000;3")), None, None, -1),
-        (some(&server("9", ":1:2;x")), None, None, -1),
-        (some(&server("9", ":1:2;3;4")), None, None, -1),
-        (some(&server("9", ":1:2:leader;3")), None, None, -1),
-        (some(&server("9", ":1:2;3=4")), None, None, -1),
-        (
-            some("server.8=10.1.2.3:1:2;3,server.9=10.1.2.3:1:4;5"),
-            None,
-            None,
-            -1,
-        ),
-        (some(&server("9", ":1:2|127.0.0.1:3:4;5")), None, None, -1),
-        (some(&long), some("1,2,3"), None, -1),
-        (some(&many), some("1,2,3"), None, -1),
-        (None, None, some(""), -1),
-        (None, None, some("tickTime=5"), -1),
-        (None, None, some("server.x=127.0.0.1:1:2;3"), -1),
-        (None, None, some(&line("9")), -1),
-        (None, None, some(&server("9", ":1:2:observer;3")), -1),
-        (
-            None,
-            None,
-            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4:observer"),
-            -1,
-        ),
-        (
-            None,
-            None,
-            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4"),
-            -1,
-        ),
-        (
-            None,
-            None,
-            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4,group.1=8"),
-            -1,
-        ),
-        (
-            None,
-            None,
-            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4,group.1=8:9,group.2=9"),
-            -1,
-        ),
-        (
-            None,
-            None,
-            some("server.8=127.0.0.1:1:2,server.9=127.0.0.1:3:4,group.1=8:x"),
-            -1,
-        ),
-        (None, None, some("server.8=127.0.0.1:1:2,version=zz"), -1),
-        (None, None, some("server.8=\\u12"), -1),
-    ];
-    let mut refused = Vec::new();
-    for (standalone, enabled, skips) in [
-        ("true", "true", "yes"),
-        ("false", "true", "yes"),
-        ("true", "true", "no"),
-        ("true", "false", "yes"),
-    ] {
+/// Who has left serves its clients, votes for nobody, refuses to start again as Apache does, and with its
+/// first file follows without a vote.
+fn removed() -> Result<(), Skip> {
+    let (ours, java) = (Kind::under_test(), Kind::REFERENCE);
+    for kind in [ours, java] {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let plan = Plan::voters(&[kind; 3])
-            .line("standaloneEnabled", standalone)
-            .line("reconfigEnabled", enabled)
-            .property("zookeeper.skipACL", skips);
-        let mut ensemble = plan.lay_out(home.path());
+        let mut ensemble = plan(&[ours, kind, ours]).initial(3).lay_out(home.path());
         ensemble.start_all()?;
-        // By the leader, and forwarded.
-        let addresses = [ensemble.leader(), ensemble.learners()[0]];
-        let some_only = if skips == "yes" && enabled == "true" {
-            asked.len()
-        } else {
-            4
-        };
-        for sid in addresses {
-            let mut client = Client::connect(ensemble.address(sid));
-            for (joining, leaving, members, version) in &asked[..some_only] {
-                let (joining, leaving) = (joining.as_deref(), leaving.as_deref());
-                let request = body(joining, leaving, members.as_deref(), *version);
-                let reply = client.call(op::RECONFIG, &request);
-                let short = |text: Option<&str>| text.map(|it| it.chars().take(60).collect());
-                let what: [Option<String>; 3] = [joining, leaving, members.as_deref()].map(short);
-                refused.push((
-                    format!("{standalone} {enabled} {skips}: {what:?} {version}"),
-                    reply.error,
-                ));
-            }
-            // What changes nothing but the version: allowed, or forbidden by the acl.
-            let reply = client.call(op::RECONFIG, &body(None, None, None, -1));
-            refused.push((
-                format!("{standalone} {enabled} {skips}: nothing"),
-                reply.error,
-            ));
+        let gone = ensemble.leader();
+        let text = change(&ensemble, None, Some(&gone.to_string()));
+        for sid in ensemble.sids() {
+            ensemble.wait_until_serving(sid);
         }
-        // The others are unharmed.
+        assert_eq!(ensemble.mode(gone), Some(Mode::Follower));
+        ensemble.stop(gone);
+        if ensemble.kind(gone) == ours {
+            let refused = ensemble.refusal(gone)?;
+            let said = format!("My id {gone} not in the peer list");
+            assert!(refused.log.contains(&said), "{}", refused.log);
+            assert_eq!(refused.code, Some(1));
+        }
+        let folder = ensemble.home(gone).to_owned();
+        fs::copy(folder.join("zoo.cfg.bak"), folder.join("zoo.cfg")).expect("a file is put back");
+        ensemble.start(gone)?;
+        assert_eq!(ensemble.wait_until_serving(gone), Mode::Follower);
+        wait_for("the configuration", || {
+            (config_on(&ensemble, gone)? == text).then_some(())
+        });
+        let mut client = Client::connect(ensemble.address(gone));
+        client.create("/by-the-one-removed", b"", 0);
+        client.close();
+        ensemble.check_same_state();
+        // With it there would be two of three.
+        let others: Vec<Sid> = ensemble
+            .sids()
+            .into_iter()
+            .filter(|it| *it != gone)
+            .collect();
+        ensemble.stop(others[0]);
+        wait_for("the end of the quorum", || {
+            let modes = [gone, others[1]].map(|sid| ensemble.mode(sid));
+            (modes == [None, None]).then_some(())
+        });
+        ensemble.start(others[0])?;
+        for sid in ensemble.sids() {
+            ensemble.wait_until_serving(sid);
+        }
         ensemble.check_same_state();
     }
-    refused.extend(standalone(kind)?);
-    Ok(refused)
-}
-
-/// A server alone.
-fn standalone(kind: Kind) -> Result<Vec<(String, i32)>, Skip> {
-    let mut refused = Vec::new();
-    for enabled in ["true", "false"] {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let setup = compat_tests::server::Setup::new(kind, home.path());
-        let server = setup.line("reconfigEnabled", enabled).start()?;
-        let mut client = Client::connect(server.address());
-        let reply = client.call(op::RECONFIG, &body(None, Some("1"), None, -1));
-        refused.push((format!("alone {enabled}"), reply.error));
-        client.close();
-        server.terminate();
-    }
-    Ok(refused)
+    Ok(())
 }
 
 /// Java's shell against the server under test.
