@@ -42,9 +42,9 @@ test: build fetch ## the whole gate: format, lints, all tests, docs
 
 # The long forms of the compat tests.
 FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1 \
-    OX_MATRIX=full
+    OX_MATRIX=full OX_PEERS=full
 # The suites whose long form needs more than `make fetch` brings.
-FETCHED_APART := matrix
+FETCHED_APART := matrix peers
 
 .PHONY: compat
 compat: build ## the compat tests in full, or with PART=<suite> one suite of them

@@ -31,15 +31,15 @@ async function open() {
   const call = {};
   for (const name of ['create', 'exists', 'getData', 'setData', 'getChildren', 'remove', 'getACL', 'setACL']) {
     // Calls with two results hand on both.
-    call[name] = (...given) => new Promise((resolve, reject) => {
-      zk[name](...given, (error, first, second) => {
-        if (error) {
-          reject(error);
-        } else {
-          resolve(second === undefined ? first : [first, second]);
-        }
+    call[name] = async (...given) => {
+      const [error, first, second] = await within(2 * TIMEOUT, 'an answer to ' + name, (done) => {
+        zk[name](...given, (...answer) => done(answer));
       });
-    });
+      if (error) {
+        throw error;
+      }
+      return second === undefined ? first : [first, second];
+    };
   }
   await within(TIMEOUT, 'connected', (done) => {
     zk.once('connected', done);

@@ -49,6 +49,13 @@ pub fn client(name: &str) -> Result<PathBuf, Skip> {
     Ok(folder)
 }
 
+/// The folder of a test suite that a client ships with.
+pub fn peer(name: &str) -> Result<PathBuf, Skip> {
+    let folder = folder().join("peers").join(name);
+    fetched(&folder, "fetch.sh peers")?;
+    Ok(folder)
+}
+
 /// Skips unless a folder was filled to its end.
 fn fetched(folder: &Path, script: &str) -> Result<(), Skip> {
     if folder.join(".stamp").exists() {

@@ -22,6 +22,22 @@ pub enum Outcome {
     Skipped(String),
 }
 
+impl Outcome {
+    /// What a line says of a test, and of which: `ok NAME`, `FAILED NAME: why`,
+    /// `skipped NAME: why`. None for any other line.
+    pub fn read(line: &str) -> Option<(String, Self)> {
+        let (word, rest) = line.split_once(' ')?;
+        let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
+        let outcome = match word {
+            "ok" => Self::Passed,
+            "FAILED" => Self::Failed(why.to_owned()),
+            "skipped" => Self::Skipped(why.to_owned()),
+            _ => return None,
+        };
+        Some((name.to_owned(), outcome))
+    }
+}
+
 /// Outcomes by the names of the tests.
 pub type Outcomes = BTreeMap<String, Outcome>;
 

@@ -86,21 +86,13 @@ fn dialogue(
     let (mut program, lines) = Program::start(&mut command);
     let mut outcomes = Outcomes::new();
     for line in lines {
-        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
-        let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
-        let outcome = match word {
-            "ok" => Outcome::Passed,
-            "FAILED" => Outcome::Failed(why.to_owned()),
-            "skipped" => Outcome::Skipped(why.to_owned()),
-            "please" => {
-                please(rest)?;
-                program.tell("done");
-                continue;
-            }
-            _ => continue,
-        };
-        assert!(steps.contains(&name), "no such step: {line}");
-        outcomes.insert(name.to_owned(), outcome);
+        if let Some(event) = line.strip_prefix("please ") {
+            please(event)?;
+            program.tell("done");
+        } else if let Some((name, outcome)) = Outcome::read(&line) {
+            assert!(steps.contains(&name.as_str()), "no such step: {line}");
+            outcomes.insert(name, outcome);
+        }
     }
     let status = program.wait();
     for step in steps {
