@@ -163,7 +163,8 @@ impl CoreTask {
 
     /// The sessions heard from by reads that did not come here.
     fn take_touches(&self, turn: &mut Vec<Input>) {
-        turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
+        let touches = self.shared.touches.lock().drain();
+        turn.extend(touches.map(|(session, at_ms)| Input::Touched { session, at_ms }));
     }
 
     fn accept_arrival(&mut self, arrival: Arrival, turn: &mut Vec<Input>) {
