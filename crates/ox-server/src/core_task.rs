@@ -387,7 +387,7 @@ fn take_mode(shared: &Shared, mode: Option<Mode>, epoch: u32) {
     drop(standing);
     shared.metrics.proposal_size.reset();
     match mode {
-        Some(Mode::ReadOnly) => tracing::info!("serving reads only: there is no leader"),
+        Some(Mode::ReadOnly) => tracing::info!("Read-only server started: there is no leader"),
         Some(mode) => tracing::info!("serving clients, {mode} in epoch {epoch:#x}"),
         None => tracing::info!("serving no clients: there is no leader"),
     }
