@@ -24,6 +24,22 @@ kazoo_suite() {
     fi
 }
 
+# The module with its tests, which wait for their servers in another way; see serving_test.go.
+go_suite() {
+    local folder=peers/go want module=$cache/clients/go/github.com/go-zookeeper/zk@v1.0.4
+    want=$(cat "$here/stand-ins/go/serving_test.go")
+    filled $folder "$want" && return
+    [ -d "$module" ] || { missing "the suite of go-zookeeper/zk" "the module is not there"; return; }
+    echo "fetch: the suite of go-zookeeper/zk"
+    rm -rf "${cache:?}/$folder"
+    mkdir -p "$cache/$folder"
+    cp "$module"/*.go "$module/go.mod" "$here/stand-ins/go/serving_test.go" "$cache/$folder"
+    chmod -R u+w "$cache/$folder"
+    sed -i 's/_, ok := FLWSrvr(serverAddrs, time.Second)/ok := allServe(serverAddrs)/' \
+        "$cache/$folder/server_help_test.go"
+    stamp $folder "$want"
+}
+
 # The crate with its tests, and the stand-in for the crate that they start containers with.
 zookeeper_client_suite() {
     local folder=peers/zookeeper-client version=0.11.2 want source
@@ -49,5 +65,7 @@ zookeeper_client_suite() {
     fi
 }
 
+jars "the tests of Curator's recipes" 5.9.0 pom-curator-tests.xml peers/curator curator.version
 kazoo_suite
+go_suite
 zookeeper_client_suite

@@ -9,13 +9,13 @@ use std::time::Duration;
 use compat_tests::cache;
 use compat_tests::comparison::{Outcome, Outcomes, Subject};
 use compat_tests::ports::Port;
-use compat_tests::programs::{bounded, source};
+use compat_tests::programs::{bounded, compile_java_with, source};
 use compat_tests::server::{Kind, oxkeeper_binary};
 use compat_tests::suite::Skip;
 use serde_json::Value;
 
 /// How long a suite may take.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_secs(2700);
 
 /// A suite of somebody else's.
 pub(crate) struct Suite {
@@ -38,6 +38,7 @@ pub(crate) fn all() -> Vec<Suite> {
     };
     vec![
         suite("kazoo", "2.11.0", "PyPI", kazoo),
+        suite("Curator's recipes", "5.9.0", "Maven Central", curator),
         suite("go-zookeeper/zk", "1.0.4", "Go proxy", go),
         suite("zookeeper-client", "0.11.2", "crates.io", zookeeper_client),
     ]
@@ -65,15 +66,38 @@ fn kazoo(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
     Ok(text.lines().filter_map(Outcome::read).collect())
 }
 
+/// The tests of the recipes, with a stand-in for the class that has a server in their process.
+fn curator(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
+    let folder = cache::peer("curator")?;
+    let jars = format!("{}/*", folder.display());
+    let tests = folder.join("curator-recipes-5.9.0-tests.jar");
+    let sources = ["ZooKeeperServerEmbeddedAdapter", "RunTests"];
+    let sources = sources.map(|name| source("stand-ins/curator").join(format!("{name}.java")));
+    let class_path = compile_java_with(home, &jars, &sources)?;
+    let outcomes = home.join("outcomes");
+    let mut java = bounded(PATIENCE, own_java()?);
+    java.args(["-Xmx512m", "-cp", &class_path, "RunTests"]);
+    java.arg(tests).arg(&outcomes);
+    output(java, kind, home)?;
+    let text = fs::read_to_string(&outcomes).expect("the runner writes it");
+    Ok(text.lines().filter_map(Outcome::read).collect())
+}
+
+/// The `java` of this machine, whatever stands before it in the PATH of a suite.
+fn own_java() -> Result<PathBuf, Skip> {
+    cache::needs_command("java")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join("java"));
+    Ok(found.find(|java| java.exists()).expect("it can be run"))
+}
+
 /// The tests in the module of `go-zookeeper/zk`.
 fn go(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
-    let modules = cache::client("go")?;
+    let folder = cache::peer("go")?;
     cache::needs_command("go")?;
     let mut go = bounded(PATIENCE, "go");
-    go.current_dir(source("go")).env("GOMODCACHE", modules);
-    go.env("GOPROXY", "off");
-    go.args(["test", "-json", "-count=1", "-timeout=25m", "-vet=off"]);
-    go.arg("github.com/go-zookeeper/zk");
+    go.current_dir(folder).env("GOPROXY", "off");
+    go.args(["test", "-json", "-count=1", "-timeout=25m", "-vet=off", "."]);
     // It looks for zkServer.sh there.
     go.env("ZOOKEEPER_BIN_PATH", source("stand-ins"));
     Ok(of_go(&output(go, kind, home)?))

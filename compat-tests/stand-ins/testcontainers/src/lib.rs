@@ -202,11 +202,14 @@ impl<I> Container<'_, I> {
     fn wait_until_ready(&self) {
         let deadline = Instant::now() + PATIENCE;
         while !answers(self.port) {
+            let mut child = self.child.lock().unwrap();
+            let ended = child.as_mut().and_then(|child| child.try_wait().expect("our own child"));
             assert!(
-                Instant::now() < deadline,
-                "not ready:\n{}",
+                ended.is_none() && Instant::now() < deadline,
+                "not ready ({ended:?}):\n{}",
                 fs::read_to_string(self.log()).unwrap_or_default()
             );
+            drop(child);
             sleep(LOOK);
         }
     }
