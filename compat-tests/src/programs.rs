@@ -38,18 +38,18 @@ pub fn kazoo(patience: Duration, script: &str) -> Result<Command, Skip> {
 
 /// The class path of our Java programs, compiled into `home`.
 pub fn compile_java(home: &Path) -> Result<String, Skip> {
-    let sources = ["Steps", "ClientApi", "Leave", "Tls"];
+    let sources = ["Steps", "ClientApi", "Leave", "Sasl", "Tls"];
     let sources = sources.map(|name| source("java/src").join(format!("{name}.java")));
     compile_java_with(home, &cache::jars()?, &sources)
 }
 
-/// The class path of these Java sources, compiled into `home`, with the jars they need. Java 8 and
+/// The class path of these Java sources, compiled into `home`, with the jars they need. Java 11 and
 /// later can run it.
 pub fn compile_java_with(home: &Path, jars: &str, sources: &[PathBuf]) -> Result<String, Skip> {
     cache::needs_command("javac")?;
     let classes = home.join("classes");
     let mut javac = Command::new("javac");
-    javac.args(["--release", "8", "-encoding", "UTF-8"]);
+    javac.args(["--release", "11", "-encoding", "UTF-8"]);
     javac.args(["-nowarn", "-cp", jars, "-d"]);
     succeeds(javac.arg(&classes).args(sources));
     Ok(format!("{}:{jars}", classes.display()))
@@ -141,5 +141,52 @@ impl Drop for Program {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let _ = kill_process(pid.expect("a pid"), Signal::TERM);
         let _ = self.child.wait();
+    }
+}
+
+/// The C client with TLS and SASL, and our program for it.
+pub struct SecureC {
+    program: PathBuf,
+    plugins: PathBuf,
+}
+
+impl SecureC {
+    /// Compiles `c/secure.c` into `home`.
+    pub fn compile(home: &Path) -> Result<Self, Skip> {
+        let client = cache::c_secure()?;
+        cache::needs_command("cc")?;
+        // Their folder is named after the machine.
+        let libraries = std::fs::read_dir(client.join("root/usr/lib"))
+            .expect("the packages have libraries")
+            .map(|entry| entry.expect("readable").path())
+            .find(|path| path.join("libsasl2.so").exists())
+            .expect("libsasl2.so is in a package");
+        let headers = client.join("root/usr/include");
+        let machine = libraries.file_name().expect("it has been listed");
+        let program = home.join("secure");
+        let mut command = Command::new("cc");
+        command.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread"]);
+        command.args(["-DTHREADED", "-DUSE_STATIC_LIB"]);
+        command.args(["-DHAVE_OPENSSL_H", "-DHAVE_CYRUS_SASL_H"]);
+        for folder in [&client.join("include"), &headers, &headers.join(machine)] {
+            command.arg("-I").arg(folder);
+        }
+        command.arg(source("c/secure.c")).arg("-o").arg(&program);
+        for folder in [&client.join("lib"), &libraries] {
+            command.arg("-L").arg(folder);
+        }
+        command.args(["-lzookeeper", "-lhashtable", "-lssl", "-lcrypto", "-lsasl2"]);
+        command.args(["-lm", "-lrt"]);
+        command.arg(format!("-Wl,-rpath,{}", libraries.display()));
+        succeeds(&mut command);
+        let plugins = libraries.join("sasl2");
+        Ok(Self { program, plugins })
+    }
+
+    /// The program; its arguments are still to come.
+    pub fn command(&self, patience: Duration) -> Command {
+        let mut command = bounded(patience, &self.program);
+        command.env("SASL_PATH", &self.plugins);
+        command
     }
 }
