@@ -14,7 +14,7 @@ export OXKEEPER_BIN := $(BINARY)
 .PHONY: help
 help: ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / ## /' | \
-	    awk -F ' ## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	    awk -F ' ## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## builds the server, optimized
@@ -42,13 +42,20 @@ test: build fetch ## the whole gate: format, lints, all tests, docs
 
 # The long forms of the compat tests.
 FULL := OX_KILL9_ROUNDS=200 OX_FAILOVERS=50 OX_MIXED=full OX_ROLLINGS=3 OX_STEPS_PER_RESTART=1 \
-    OX_RECONFIGS=20
+    OX_RECONFIGS=20 OX_MATRIX=full OX_PEERS=full
+# The suites whose long form needs more than `make fetch` brings.
+FETCHED_APART := matrix peers
 
 .PHONY: compat
-compat: build fetch ## the compat tests in full, or with PART=<suite> one suite of them
+compat: build ## the compat tests in full, or with PART=<suite> one suite of them
+	compat-tests/fetch.sh $(if $(PART),$(filter $(FETCHED_APART),$(PART)),$(FETCHED_APART))
 	$(FULL) cargo test --locked -p compat-tests --no-fail-fast $(PART:%=--test %) 2>&1 | \
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
+
+.PHONY: compat-docs
+compat-docs: ## writes what `make compat` has found of clients into docs/compatibility.md
+	compat-tests/docs.sh $(TARGET)/compat-results docs/compatibility.md
 
 .PHONY: model
 model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)

@@ -3,6 +3,7 @@
 # drive: jars (Maven), a Python environment (pip) and the C client (Debian packages). Apache
 # ZooKeeper 3.9.5 lies in jars, the versions of mixed ensembles in jars-<version>. The packaged C
 # client has neither TLS nor SASL; one that has both is built from its source, in c-secure.
+# What only the long form of a suite needs is fetched if the suite is named: fetch.sh matrix.
 # Idempotent: what is there already is left alone. What cannot be had is named, and the tests
 # that need it report themselves skipped; the exit code is 0 all the same.
 set -u
@@ -22,19 +23,19 @@ missing() { # what, why
 filled() { [ -f "$cache/$1/.stamp" ] && [ "$(cat "$cache/$1/.stamp")" = "$2" ]; }
 stamp() { printf '%s' "$2" >"$cache/$1/.stamp"; }
 
-jars() { # version, pom, folder
+jars() { # what, version, pom, folder, the property of the pom that is the version
     local want
-    want=$(cksum <"$here/java/$2")
-    filled "$3" "$want" && return
-    command -v mvn >/dev/null || { missing "Apache ZooKeeper $1 (jars)" "no mvn in PATH"; return; }
-    echo "fetch: jars of Apache ZooKeeper $1"
-    rm -rf "${cache:?}/$3"
-    if mvn -B -q -f "$here/java/$2" -Dzookeeper.version="$1" dependency:copy-dependencies \
-        -DoutputDirectory="$cache/$3" >>"$log" 2>&1; then
-        stamp "$3" "$want"
+    want=$(cksum <"$here/java/$3")
+    filled "$4" "$want" && return
+    command -v mvn >/dev/null || { missing "$1 $2 (jars)" "no mvn in PATH"; return; }
+    echo "fetch: jars of $1 $2"
+    rm -rf "${cache:?}/$4"
+    if mvn -B -q -f "$here/java/$3" -D"${5:-zookeeper.version}=$2" dependency:copy-dependencies \
+        -DoutputDirectory="$cache/$4" >>"$log" 2>&1; then
+        stamp "$4" "$want"
     else
-        rm -rf "${cache:?}/$3"
-        missing "Apache ZooKeeper $1 (jars)" "Maven could not fetch them"
+        rm -rf "${cache:?}/$4"
+        missing "$1 $2 (jars)" "Maven could not fetch them"
     fi
 }
 
@@ -55,26 +56,26 @@ venv() {
     fi
 }
 
-debian() {
-    local packages="zookeeper-bin libzookeeper-mt2 libzookeeper-mt-dev"
-    filled debian "$packages" && return
+debian() { # folder, packages
+    local packages=$2
+    filled "$1" "$packages" && return
     command -v apt-get >/dev/null && command -v dpkg >/dev/null ||
         { missing "the C client" "not a Debian system"; return; }
     echo "fetch: the C client"
-    rm -rf "$cache/debian"
-    mkdir -p "$cache/debian/packages"
+    rm -rf "$cache/$1"
+    mkdir -p "$cache/$1/packages"
     # An old or empty package list is brought up to date once.
     # shellcheck disable=SC2086 # the list is split on purpose
-    if (cd "$cache/debian/packages" &&
+    if (cd "$cache/$1/packages" &&
         { apt-get download $packages || { apt-get update && apt-get download $packages; }; }) \
         >>"$log" 2>&1; then
-        for package in "$cache"/debian/packages/*.deb; do
-            dpkg -x "$package" "$cache/debian/root" >>"$log" 2>&1 ||
-                { missing "the C client" "dpkg -x failed"; rm -rf "$cache/debian"; return; }
+        for package in "$cache/$1"/packages/*.deb; do
+            dpkg -x "$package" "$cache/$1/root" >>"$log" 2>&1 ||
+                { missing "the C client" "dpkg -x failed"; rm -rf "$cache/$1"; return; }
         done
-        stamp debian "$packages"
+        stamp "$1" "$packages"
     else
-        rm -rf "$cache/debian"
+        rm -rf "$cache/$1"
         missing "the C client" "apt-get download failed"
     fi
 }
@@ -143,9 +144,14 @@ c_secure_build() { # folder
     cp "$client"/include/*.h "$client"/generated/*.h "$1/include"
 }
 
-jars 3.9.5 pom.xml jars
-jars 3.8.0 pom-3.8.xml jars-3.8.0
-jars 3.8.6 pom-3.8.xml jars-3.8.6
+jars "Apache ZooKeeper" 3.9.5 pom.xml jars
+jars "Apache ZooKeeper" 3.8.0 pom-3.8.xml jars-3.8.0
+jars "Apache ZooKeeper" 3.8.6 pom-3.8.xml jars-3.8.6
 venv
-debian
+debian debian "zookeeper-bin libzookeeper-mt2 libzookeeper-mt-dev"
 c_secure
+debian debian-st "libzookeeper-st2 libzookeeper-st-dev"
+for suite in "$@"; do
+    # shellcheck source=/dev/null # one of fetch-*.sh
+    . "$here/fetch-$suite.sh"
+done

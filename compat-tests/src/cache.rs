@@ -32,13 +32,39 @@ pub fn server_jars(version: ApacheVersion) -> Result<String, Skip> {
         ApacheVersion::V3_8_6 => "jars-3.8.6",
         ApacheVersion::V3_9_5 => "jars",
     });
-    if !jars.join(".stamp").exists() {
-        return Err(Skip(format!(
-            "no jars in {}: run compat-tests/fetch.sh",
-            jars.display()
-        )));
-    }
+    fetched(&jars, "fetch.sh")?;
     Ok(format!("{}/*", jars.display()))
+}
+
+/// Class path of a client that only the long form of the matrix drives, such as `java-3.4.14`.
+pub fn client_jars(name: &str) -> Result<String, Skip> {
+    needs_command("java")?;
+    Ok(format!("{}/*", client(name)?.display()))
+}
+
+/// The folder of a client that only the long form of the matrix drives.
+pub fn client(name: &str) -> Result<PathBuf, Skip> {
+    let folder = folder().join("clients").join(name);
+    fetched(&folder, "fetch.sh matrix")?;
+    Ok(folder)
+}
+
+/// The folder of a test suite that a client ships with.
+pub fn peer(name: &str) -> Result<PathBuf, Skip> {
+    let folder = folder().join("peers").join(name);
+    fetched(&folder, "fetch.sh peers")?;
+    Ok(folder)
+}
+
+/// Skips unless a folder was filled to its end.
+fn fetched(folder: &Path, script: &str) -> Result<(), Skip> {
+    if folder.join(".stamp").exists() {
+        return Ok(());
+    }
+    Err(Skip(format!(
+        "nothing in {}: run compat-tests/{script}",
+        folder.display()
+    )))
 }
 
 /// The Python of the environment that has kazoo.
@@ -52,15 +78,20 @@ pub fn python() -> Result<PathBuf, Skip> {
     ))
 }
 
-/// Root of the unpacked Debian packages of the C client.
+/// Root of the unpacked Debian packages of the C client with threads.
 pub fn debian() -> Result<PathBuf, Skip> {
-    let root = folder().join("debian/root");
-    if root.join("usr/include/zookeeper").exists() {
-        return Ok(root);
-    }
-    Err(Skip(
-        "no C client in the cache folder: run compat-tests/fetch.sh".into(),
-    ))
+    unpacked("debian")
+}
+
+/// Root of the unpacked Debian packages of the C client without threads.
+pub fn debian_st() -> Result<PathBuf, Skip> {
+    unpacked("debian-st")
+}
+
+fn unpacked(packages: &str) -> Result<PathBuf, Skip> {
+    let packages = folder().join(packages);
+    fetched(&packages, "fetch.sh")?;
+    Ok(packages.join("root"))
 }
 
 /// Folder of the C client that is built with TLS and SASL: `lib`, `include`, and below `root` the

@@ -4,6 +4,7 @@
 //! test, so that a mistake made once in the codec cannot hide on both sides of the wire.
 
 pub mod cache;
+pub mod comparison;
 pub mod ensemble;
 pub mod faults;
 pub mod fixtures;

@@ -4,9 +4,14 @@
 //! and ends with exit code 0 only if all have. A program that hangs is ended, and so fails.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cache;
 use crate::suite::Skip;
@@ -33,27 +38,54 @@ pub fn kazoo(patience: Duration, script: &str) -> Result<Command, Skip> {
 
 /// The class path of our Java programs, compiled into `home`.
 pub fn compile_java(home: &Path) -> Result<String, Skip> {
-    let jars = cache::jars()?;
+    let sources = ["Steps", "ClientApi", "Leave", "Sasl", "Tls"];
+    let sources = sources.map(|name| source("java/src").join(format!("{name}.java")));
+    compile_java_with(home, &cache::jars()?, &sources)
+}
+
+/// The class path of these Java sources, compiled into `home`, with the jars they need. Java 11 and
+/// later can run it.
+pub fn compile_java_with(home: &Path, jars: &str, sources: &[PathBuf]) -> Result<String, Skip> {
     cache::needs_command("javac")?;
     let classes = home.join("classes");
-    let sources = ["Steps", "ClientApi", "Leave", "Sasl", "Tls"];
-    let output = Command::new("javac")
-        .args(["-nowarn", "-cp", &jars, "-d"])
-        .arg(&classes)
-        .args(sources.map(|name| source("java/src").join(format!("{name}.java"))))
-        .output()
-        .expect("javac can be run");
+    let mut javac = Command::new("javac");
+    javac.args(["--release", "11", "-encoding", "UTF-8"]);
+    javac.args(["-nowarn", "-cp", jars, "-d"]);
+    succeeds(javac.arg(&classes).args(sources));
+    Ok(format!("{}:{jars}", classes.display()))
+}
+
+/// The folder of one of the C client's libraries, below a name that depends on the machine.
+#[track_caller]
+pub fn c_libraries(root: &Path, library: &str) -> PathBuf {
+    std::fs::read_dir(root.join("usr/lib"))
+        .expect("the packages have libraries")
+        .map(|entry| entry.expect("readable").path())
+        .find(|path| path.join(format!("lib{library}.so")).exists())
+        .unwrap_or_else(|| panic!("lib{library}.so is in the package"))
+}
+
+/// Runs a compiler, or whatever else must succeed for a test to begin.
+#[track_caller]
+pub fn succeeds(command: &mut Command) {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
-        "{}",
+        "{command:?}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(format!("{}:{jars}", classes.display()))
 }
 
 /// A Java class; its arguments are still to come.
 pub fn java(patience: Duration, class_path: &str, class: &str) -> Command {
-    let mut command = bounded(patience, "java");
+    java_of(Path::new("java"), patience, class_path, class)
+}
+
+/// As `java`, with another Java than the one in PATH.
+pub fn java_of(java: &Path, patience: Duration, class_path: &str, class: &str) -> Command {
+    let mut command = bounded(patience, java);
     command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
     command.arg(format!(
         "-Dlogback.configurationFile={}",
@@ -61,6 +93,55 @@ pub fn java(patience: Duration, class_path: &str, class: &str) -> Command {
     ));
     command.args(["-Dcompat.log=ERROR", "-cp", class_path, class]);
     command
+}
+
+/// A client program that runs, below `timeout`; it ends with the value that stands for it.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    input: ChildStdin,
+}
+
+impl Program {
+    /// Starts it; the lines it prints come by the channel, which closes at its end.
+    pub fn start(command: &mut Command) -> (Self, Receiver<String>) {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = child.stdout.take().expect("piped");
+        let input = child.stdin.take().expect("piped");
+        let (sender, receiver) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        (Self { child, input }, receiver)
+    }
+
+    /// Gives it a line to read.
+    pub fn tell(&mut self, line: &str) {
+        // An error means that it has ended already.
+        let _ = writeln!(self.input, "{line}");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("our own child")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Its parent hands the signal on. An error means that it has ended already.
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = kill_process(pid.expect("a pid"), Signal::TERM);
+        let _ = self.child.wait();
+    }
 }
 
 /// The C client with TLS and SASL, and our program for it.
@@ -97,12 +178,7 @@ impl SecureC {
         command.args(["-lzookeeper", "-lhashtable", "-lssl", "-lcrypto", "-lsasl2"]);
         command.args(["-lm", "-lrt"]);
         command.arg(format!("-Wl,-rpath,{}", libraries.display()));
-        let output = command.output().expect("cc can be run");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        succeeds(&mut command);
         let plugins = libraries.join("sasl2");
         Ok(Self { program, plugins })
     }

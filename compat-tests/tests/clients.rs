@@ -5,12 +5,12 @@
 //! had is skipped.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use compat_tests::cache;
-use compat_tests::programs::{self, bounded, compile_java, java, source};
+use compat_tests::programs::{self, bounded, c_libraries, compile_java, java, source};
 use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::suite::{self, Skip, say};
 
@@ -276,7 +276,7 @@ fn java_shell_one_shot() -> Result<(), Skip> {
 fn c_client_api() -> Result<(), Skip> {
     let root = cache::debian()?;
     cache::needs_command("cc")?;
-    let libraries = libraries(&root);
+    let libraries = c_libraries(&root, "zookeeper_mt");
     let home = tempfile::tempdir().expect("a temporary folder");
     let program = home.path().join("client_api");
     let output = Command::new("cc")
@@ -314,15 +314,6 @@ fn c_client_api() -> Result<(), Skip> {
     Ok(())
 }
 
-/// The folder of the shared library, below a name that depends on the machine.
-fn libraries(root: &Path) -> PathBuf {
-    std::fs::read_dir(root.join("usr/lib"))
-        .expect("the packages have libraries")
-        .map(|entry| entry.expect("readable").path())
-        .find(|path| path.join("libzookeeper_mt.so").exists())
-        .expect("libzookeeper_mt.so is in the package")
-}
-
 fn c_shell() -> Result<(), Skip> {
     let root = cache::debian()?;
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -336,7 +327,7 @@ fn c_shell() -> Result<(), Skip> {
         ("get /c-shell", "/c-shell: rc = -101"),
     ] {
         let output = bounded(PATIENCE, root.join("usr/lib/zookeeper/bin/cli_mt"))
-            .env("LD_LIBRARY_PATH", libraries(&root))
+            .env("LD_LIBRARY_PATH", c_libraries(&root, "zookeeper_mt"))
             .arg(server.connect_string())
             .arg(format!("cmd:{command}"))
             .stdin(Stdio::null())

@@ -6,18 +6,14 @@
 //! `OX_STEPS_PER_RESTART=1` asks for every one.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use compat_tests::ensemble::{Ensemble, Plan};
-use compat_tests::programs::{compile_java, java, kazoo};
+use compat_tests::programs::{Program, compile_java, java, kazoo};
 use compat_tests::server::Kind;
 use compat_tests::suite::{self, Skip, rounds, say};
-use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a client program may take, with all that is done again.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -71,7 +67,7 @@ fn while_leaders_restart(mut client: Command, left_out: LeftOut<'_>) -> Result<(
         say(format!("   without {step}: {why}"));
         client.arg(format!("without={step}"));
     }
-    let (mut program, lines) = Program::start(&mut client);
+    let (mut program, lines) = Program::start(client.stderr(Stdio::null()));
     let (mut said, mut restarts, mut begun) = (Vec::new(), 0, BTreeSet::new());
     while let Ok(line) = lines.recv() {
         let is_new = line.starts_with("begin ") && begun.insert(line.clone());
@@ -81,7 +77,7 @@ fn while_leaders_restart(mut client: Command, left_out: LeftOut<'_>) -> Result<(
             restarts += 1;
         }
     }
-    let status = program.0.wait().expect("our own child");
+    let status = program.wait();
     assert!(status.success(), "{status}:\n{}", said.join("\n"));
     let again = said
         .iter()
@@ -98,45 +94,6 @@ fn while_leaders_restart(mut client: Command, left_out: LeftOut<'_>) -> Result<(
     );
     ensemble.check_same_state();
     Ok(())
-}
-
-/// A client program, below `timeout`; it ends with the value that stands for it.
-struct Program(Child);
-
-impl Program {
-    /// Starts it; the lines it prints come by the channel.
-    fn start(command: &mut Command) -> (Self, Receiver<String>) {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the client can be started");
-        let lines = lines_of(child.stdout.take().expect("piped"));
-        (Self(child), lines)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Its parent hands the signal on. An error means that it has ended already.
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
-        let _ = kill_process(pid.expect("a pid"), Signal::TERM);
-        let _ = self.0.wait();
-    }
-}
-
-/// The lines of a program as they come.
-fn lines_of(output: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 fn restart_leader(ensemble: &mut Ensemble, restarts: usize) -> Result<(), Skip> {

@@ -68,7 +68,12 @@ pub enum Input {
         client: ClientId,
     },
     /// A session was heard from by way of a read that did not come here.
-    Touched(SessionId),
+    Touched {
+        /// Whose read it was.
+        session: SessionId,
+        /// When, by the clock of [`Now::monotonic_ms`]; not after the time of this input.
+        at_ms: i64,
+    },
     /// Every transaction up to and including this zxid is on stable storage.
     Flushed(Zxid),
     /// Something for this server as a member of its ensemble.
@@ -229,7 +234,13 @@ impl Core {
                 self.requests(now, database, client, requests);
             }
             Input::Disconnected { client } => self.disconnected(database, client),
-            Input::Touched(session) => self.touched(now, session),
+            Input::Touched { session, at_ms } => {
+                let then = Now {
+                    monotonic_ms: at_ms,
+                    ..now
+                };
+                self.touched(then, session);
+            }
             Input::Flushed(zxid) => {
                 self.warm(database, zxid);
                 self.peer

@@ -495,7 +495,7 @@ impl Connection {
         }
         // The core may be long in coming to them, while the disk is slow.
         if let Some(session) = self.client.session() {
-            self.shared.touches.lock().touch(session);
+            self.shared.touch(session);
         }
         let room = self.take_room(&batch).await?;
         self.client.handed_over(batch.len());
@@ -557,7 +557,7 @@ impl Connection {
                 database.answer(reader, request, out)
             });
         }
-        shared.touches.lock().touch(session);
+        shared.touch(session);
     }
 
     /// Takes what is queued if all before it has left.

@@ -163,7 +163,8 @@ impl CoreTask {
 
     /// The sessions heard from by reads that did not come here.
     fn take_touches(&self, turn: &mut Vec<Input>) {
-        turn.extend(self.shared.touches.lock().drain().map(Input::Touched));
+        let touches = self.shared.touches.lock().drain();
+        turn.extend(touches.map(|(session, at_ms)| Input::Touched { session, at_ms }));
     }
 
     fn accept_arrival(&mut self, arrival: Arrival, turn: &mut Vec<Input>) {
@@ -387,7 +388,7 @@ fn take_mode(shared: &Shared, mode: Option<Mode>, epoch: u32) {
     drop(standing);
     shared.metrics.proposal_size.reset();
     match mode {
-        Some(Mode::ReadOnly) => tracing::info!("serving reads only: there is no leader"),
+        Some(Mode::ReadOnly) => tracing::info!("Read-only server started: there is no leader"),
         Some(mode) => tracing::info!("serving clients, {mode} in epoch {epoch:#x}"),
         None => tracing::info!("serving no clients: there is no leader"),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use ox_proto::ClientAddress;
+use ox_proto::{ClientAddress, SessionId};
 use ox_replica::{AuthSettings, Database};
 use ox_session::TouchTable;
 use ox_store::{Lend, StoreSettings};
@@ -53,6 +53,14 @@ pub(crate) struct Shared {
     pub(crate) standing: Mutex<Standing>,
     /// What `gtmk` and `stmk` speak of. Nothing is traced by it.
     pub(crate) trace_mask: AtomicI64,
+}
+
+impl Shared {
+    /// A session is heard from by a read that never reaches the core, or before it does.
+    pub(crate) fn touch(&self, session: SessionId) {
+        let now = self.clock.now().monotonic_ms;
+        self.touches.lock().touch(session, now);
+    }
 }
 
 impl Lend for Shared {

@@ -57,8 +57,9 @@ impl SessionTracker {
         self.sessions.insert(id, session);
     }
 
-    /// Gives a session its timeout again, or the one that was negotiated anew. False, and nothing
-    /// done, if it is unknown or closing.
+    /// Gives a session its timeout again, counted from `now`, or the one that was negotiated anew.
+    /// False, and nothing done, if it is unknown or closing. A touch that is told late takes nothing
+    /// back that a later one has given.
     pub fn touch(&mut self, id: SessionId, timeout_ms: Option<i32>, now: i64) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
@@ -67,7 +68,10 @@ impl SessionTracker {
             return false;
         };
         session.timeout_ms = timeout_ms.unwrap_or(session.timeout_ms);
-        let later = bucket(self.tick_ms, session.timeout_ms, now);
+        let mut later = bucket(self.tick_ms, session.timeout_ms, now);
+        if timeout_ms.is_none() {
+            later = later.max(expires);
+        }
         if later != expires {
             session.expires = Some(later);
             self.leave(id, expires);
@@ -244,6 +248,14 @@ mod tests {
         assert!(tracker.touch(A, None, 5000));
         assert_eq!(tracker.expire(9999), []);
         assert_eq!(tracker.expire(10_000), [A]);
+    }
+
+    #[test]
+    fn a_touch_that_is_told_late_takes_nothing_back() {
+        let mut tracker = tracker();
+        tracker.open(A, 4000, 5000);
+        assert!(tracker.touch(A, None, 1000));
+        assert_eq!(tracker.next_expiry(), Some(10_000));
     }
 
     #[test]

@@ -388,6 +388,21 @@ fn a_silent_session_expires_and_a_touched_one_does_not() {
 }
 
 #[test]
+fn silence_counts_from_the_last_read_however_late_that_is_told() {
+    check(
+        |s| {
+            s.wait(3900);
+            s.touched_before(1, 3800);
+            s.touched_before(2, 900);
+            s.wait(2100);
+            s.flush();
+            s.send(2, &[children("/", false)]);
+        },
+        &["log 3", "1: close", "2: 1 @3 zookeeper"],
+    );
+}
+
+#[test]
 fn sessions_from_disk_start_with_their_whole_timeout_and_orphans_go() {
     let mut server = Server::new();
     let kept = server.connect(1);

@@ -231,7 +231,14 @@ impl Server {
 
     /// The session was heard from by a read that the core did not see.
     pub(crate) fn touch(&mut self, client: u32) {
-        self.handle(Input::Touched(self.sessions[slot(client)]));
+        self.touched_before(client, 0);
+    }
+
+    /// It was, so long before.
+    pub(crate) fn touched_before(&mut self, client: u32, ms: i64) {
+        let session = self.sessions[slot(client)];
+        let at_ms = self.now.monotonic_ms - ms;
+        self.handle(Input::Touched { session, at_ms });
     }
 
     pub(crate) fn disconnect(&mut self, client: u32) {

@@ -11,6 +11,7 @@ use ox_replica::{AuthSettings, ClientRequest, Database, Input, Reader, Work};
 use ox_session::{ClientId, TouchTable};
 use slab::Slab;
 
+use crate::clock::Clock;
 use crate::env::Env;
 use crate::net::ConnId;
 
@@ -37,22 +38,32 @@ struct Door {
     is_closing: bool,
 }
 
-#[derive(Default)]
 pub(crate) struct Doors {
     /// `None` where the connection has ended and the core has not released it.
     doors: Slab<Option<Door>>,
     by_conn: BTreeMap<ConnId, ClientId>,
     woken: BTreeSet<ClientId>,
-    pub(crate) touches: TouchTable,
+    touches: TouchTable,
     auth: AuthSettings,
+    clock: Clock,
 }
 
 impl Doors {
-    pub(crate) fn new(auth: AuthSettings) -> Self {
+    pub(crate) fn new(auth: AuthSettings, clock: Clock) -> Self {
         Self {
+            doors: Slab::default(),
+            by_conn: BTreeMap::new(),
+            woken: BTreeSet::new(),
+            touches: TouchTable::new(),
             auth,
-            ..Self::default()
+            clock,
         }
+    }
+
+    /// The sessions heard from by reads that did not come to the core.
+    pub(crate) fn touches(&mut self) -> impl Iterator<Item = Input> + use<> {
+        let touches = self.touches.drain();
+        touches.map(|(session, at_ms)| Input::Touched { session, at_ms })
     }
 
     pub(crate) fn has(&self, conn: ConnId) -> bool {
@@ -127,12 +138,19 @@ impl Doors {
         if went_well.is_err() {
             return self.ended(env, conn, inputs);
         }
-        self.dispatch(client, database, inputs);
+        let now_ms = self.clock.now(env.now).monotonic_ms;
+        self.dispatch(client, now_ms, database, inputs);
         self.flush(env, client, inputs);
     }
 
     /// Takes up requests: reads are answered here unless a write of this client is before them.
-    fn dispatch(&mut self, client: ClientId, database: &mut Database, inputs: &mut Vec<Input>) {
+    fn dispatch(
+        &mut self,
+        client: ClientId,
+        now_ms: i64,
+        database: &mut Database,
+        inputs: &mut Vec<Input>,
+    ) {
         let Self {
             doors,
             touches,
@@ -162,7 +180,7 @@ impl Doors {
                     false => database.answer(reader, &request, &mut door.out),
                 }
                 door.is_closing |= matches!(&request.work, Work::Refused(refusal) if refusal.close);
-                touches.touch(session);
+                touches.touch(session, now_ms);
             }
         }
         let mut batch = Vec::new();
@@ -180,7 +198,7 @@ impl Doors {
             batch.extend(door.requests.pop_front());
         }
         if !batch.is_empty() {
-            touches.touch(session);
+            touches.touch(session, now_ms);
             door.in_core += batch.len();
             inputs.push(Input::Requests {
                 client,

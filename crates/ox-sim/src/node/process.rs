@@ -388,7 +388,7 @@ impl Process {
     pub(super) fn timer(&mut self, env: &mut Env, turn: u64) {
         if self.timer.1 == turn {
             self.timer.0 = i64::MAX;
-            let mut inputs: Vec<Input> = self.doors.touches.drain().map(Input::Touched).collect();
+            let mut inputs: Vec<Input> = self.doors.touches().collect();
             let delivered = self.votes.delivered();
             inputs.push(Input::Timeout { delivered });
             self.turn(env, inputs);
@@ -481,7 +481,7 @@ impl Process {
             }
         } else if self.links.has(conn) {
             // The leader may ask for them.
-            inputs.extend(self.doors.touches.drain().map(Input::Touched));
+            inputs.extend(self.doors.touches());
             match piece {
                 Piece::Bytes(bytes) => self.links.arrived(env, conn, &bytes, &mut inputs),
                 Piece::End | Piece::Reset => self.links.ended(env, conn, &mut inputs),

@@ -161,7 +161,7 @@ impl Node {
         let init_ms = setup.tick_ms * setup.init_limit;
         let core_settings = core_settings(env, place);
         let peer = Peer::member(zab, membership, history);
-        let doors = Doors::new(core_settings.auth.clone());
+        let doors = Doors::new(core_settings.auth.clone(), clock);
         let core = Core::new(
             core_settings,
             peer,

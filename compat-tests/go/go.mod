@@ -1,0 +1,5 @@
+module oxkeeper.test/matrix
+
+go 1.18
+
+require github.com/go-zookeeper/zk v1.0.4
