@@ -222,8 +222,8 @@ pub(crate) fn run(ensemble: &mut Ensemble, home: &TempDir) -> Result<(), Skip> {
     let before = znodes.each_ref().map(|znode| made_by(ensemble, znode));
     load.look("mark");
     let leader = kill_leader(ensemble);
-    load.goes_on();
     let next = ensemble.leader();
+    load.goes_on();
     steps.stall("the kill of ZooKeeper's leader", load.look("mark").stall);
     steps.done(&format!(
         "server {next} leads when {leader} is killed, and records go on"
