@@ -57,6 +57,12 @@ compat: build ## the compat tests in full, or with PART=<suite> one suite of the
 compat-docs: ## writes what `make compat` has found of clients into docs/compatibility.md
 	compat-tests/docs.sh $(TARGET)/compat-results docs/compatibility.md
 
+.PHONY: compat-apps
+compat-apps: build ## Kafka and Hadoop on three servers of ours, and on Apache's (about 10 minutes)
+	compat-tests/fetch.sh apps
+	OX_APPS=yes cargo test --locked -p compat-tests --test apps 2>&1 | tee $(RESULTS)
+	@compat-tests/summary.sh $(RESULTS)
+
 .PHONY: model
 model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)
 	cargo test --locked --profile quick -p ox-zab --test simulation \

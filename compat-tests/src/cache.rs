@@ -42,6 +42,14 @@ pub fn client_jars(name: &str) -> Result<String, Skip> {
     Ok(format!("{}/*", client(name)?.display()))
 }
 
+/// Class path of an application and its client; needs a `java` in PATH.
+pub fn app_jars(name: &str) -> Result<String, Skip> {
+    needs_command("java")?;
+    let jars = folder().join(format!("jars-{name}"));
+    fetched(&jars, "fetch.sh apps")?;
+    Ok(format!("{}/*", jars.display()))
+}
+
 /// The folder of a client that only the long form of the matrix drives.
 pub fn client(name: &str) -> Result<PathBuf, Skip> {
     let folder = folder().join("clients").join(name);

@@ -129,6 +129,13 @@ impl Program {
         let _ = writeln!(self.input, "{line}");
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // An error means that it has ended already.
+        let _ = kill_process(pid.expect("a pid"), signal);
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("our own child")
@@ -137,9 +144,9 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Its parent hands the signal on. An error means that it has ended already.
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let _ = kill_process(pid.expect("a pid"), Signal::TERM);
+        // `timeout` hands this on; who is paused takes it when it goes on.
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
         let _ = self.child.wait();
     }
 }
