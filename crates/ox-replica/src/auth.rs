@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ox_jute::decode_text;
 use ox_proto::{Acl, ClientInfo, Id};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -136,9 +137,10 @@ impl AuthSettings {
     }
 
     fn digest_ids(&self, algorithm: DigestAlgorithm, credentials: &[u8]) -> Vec<Id> {
-        let text = String::from_utf8_lossy(credentials);
+        // Java makes a string of them first, and hashes that: so damage has the hash of U+FFFD.
+        let text = decode_text(credentials);
         let user = text.split(':').next().unwrap_or_default();
-        let id = format!("{user}:{}", algorithm.hash(credentials));
+        let id = format!("{user}:{}", algorithm.hash(text.as_bytes()));
         // How much of it is right must not be told by the time that it takes.
         let is_super = self
             .super_digest
@@ -248,6 +250,11 @@ mod tests {
             Some(&[("digest", ":2jmj7l5rSw0yVb/vlWAYkK/YBwk=")]),
         );
         check(Some("digest"), None, None);
+        check(
+            Some("digest"),
+            Some(b"u:\xed\xa0\xbd"),
+            Some(&[("digest", "u:NP+S9gihaPOxs49p+sWDO0/R0ac=")]),
+        );
     }
 
     #[test]
