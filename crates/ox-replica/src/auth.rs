@@ -190,6 +190,16 @@ impl AuthSettings {
         }
     }
 
+    /// True for schemes of which somebody here judges ids.
+    pub(crate) fn has_provider(&self, scheme: &str) -> bool {
+        match scheme {
+            DIGEST => self.digest.is_some(),
+            IP => true,
+            X509 => self.x509,
+            _ => false,
+        }
+    }
+
     /// True for identities that somebody proved: those that the acl scheme `auth` stands for.
     pub(crate) fn is_authenticated(id: &Id) -> bool {
         id.scheme == DIGEST || id.scheme == X509
