@@ -138,15 +138,11 @@ impl Database {
                 node.stat().encode(out);
                 Some(WatchKind::Child)
             }),
-            Request::GetAllChildrenNumber(read) => {
-                self.with_node(permitted, &read.path, |_| {
-                    // The empty path counts the root among its descendants.
-                    let alias = i32::from(read.path.is_empty());
-                    let number = self.tree.descendants(&read.path).unwrap_or_default();
-                    (number + alias).encode(out);
-                    None
-                })
-            }
+            Request::GetAllChildrenNumber(read) => self.with_node(permitted, &read.path, |_| {
+                let number = self.tree.descendants(&read.path).unwrap_or_default();
+                number.encode(out);
+                None
+            }),
             Request::GetAcl(read) => Answer::of(self.acl(reader.auth, ids, read, out)),
             Request::GetEphemerals(list) => {
                 let prefix = list.prefix_path.as_deref().unwrap_or_default();

@@ -815,6 +815,15 @@ fn a_record_too_long_to_be_read_back_is_not_written() {
 }
 
 #[test]
+fn the_roots_other_name_has_one_descendant_more() {
+    let number = |path: &str| Request::GetAllChildrenNumber(PathRequest { path: path.into() });
+    check(
+        |s| s.send(1, &[number("/"), number(""), number("/zookeeper")]),
+        &["1: 1 @2 3", "1: 2 @2 4", "1: 3 @2 2"],
+    );
+}
+
+#[test]
 fn a_multi_read_that_grows_too_large_is_refused() {
     let read = MultiOp::GetData(ox_proto::ReadRequest {
         path: "/a".into(),
