@@ -13,3 +13,4 @@ mod text;
 pub use codec::{DecodeError, Decoder, Jute, decode};
 
 pub use frame::{FrameError, Frames, end_frame, start_frame};
+pub use text::decode as decode_text;

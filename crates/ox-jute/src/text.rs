@@ -4,14 +4,15 @@
 //! Source: client-protocol.md 1.2 (`BinaryInputArchive.readString`, `BinaryOutputArchive.stringToByteBuffer`).
 
 /// Reads bytes as Java does: malformed sequences become U+FFFD.
-pub(crate) fn decode(bytes: &[u8]) -> String {
+pub fn decode(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => lossy(bytes),
     }
 }
 
-/// As `String::from_utf8_lossy`, but a surrogate in three bytes is one U+FFFD, not three.
+/// As `String::from_utf8_lossy`, but a surrogate in three bytes is one U+FFFD, not three, and so are
+/// the first two of its bytes alone.
 fn lossy(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -27,6 +28,7 @@ fn lossy(bytes: &[u8]) -> String {
                 text.push(char::REPLACEMENT_CHARACTER);
                 let skip = match damaged {
                     [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+                    [0xed, 0xa0..=0xbf, ..] => 2,
                     _ => error.error_len().unwrap_or(damaged.len()),
                 };
                 rest = &damaged[skip..];
@@ -82,6 +84,8 @@ mod tests {
         check(b"/\xff\xfe", "/\u{fffd}\u{fffd}");
         check(b"\xed\xa0\xbd\xed\xb8\x80", "\u{fffd}\u{fffd}");
         check(b"a\xe2\x82", "a\u{fffd}");
+        check(b"\xed\xa0", "\u{fffd}");
+        check(b"\xed\xa0:\xed", "\u{fffd}:\u{fffd}");
         check(b"\xf0\x9f\x98\x80", "\u{1f600}");
     }
 

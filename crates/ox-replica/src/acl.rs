@@ -30,7 +30,11 @@ pub(crate) fn resolve(
             false => Err(ErrorCode::MarshallingError),
         }
     };
-    for entry in sent.unwrap_or_default() {
+    let sent = sent.unwrap_or_default();
+    if compares_null(sent) {
+        return Err(ErrorCode::MarshallingError);
+    }
+    for entry in sent {
         let scheme = entry.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
         match (scheme, entry.id.as_deref()) {
             ("world", None) => return Err(ErrorCode::MarshallingError),
@@ -57,6 +61,10 @@ pub(crate) fn resolve(
                     },
                 )?;
             }
+            // A provider is asked, and Java's do not expect null.
+            (scheme, None) if settings.has_provider(scheme) => {
+                return Err(ErrorCode::MarshallingError);
+            }
             _ => return Err(ErrorCode::InvalidAcl),
         }
     }
@@ -66,6 +74,23 @@ pub(crate) fn resolve(
         drop_duplicates(&mut acl);
         Ok(acl)
     }
+}
+
+/// True where Java, looking for duplicates, compares a null with what an earlier entry has in its
+/// place: perms come first, then the scheme, then the id.
+fn compares_null(sent: &[RawAcl]) -> bool {
+    let (mut perms, mut schemes) = (BTreeSet::new(), BTreeSet::new());
+    sent.iter().any(|entry| {
+        let scheme = (entry.perms, entry.scheme.as_deref());
+        let null = match (&entry.scheme, &entry.id) {
+            (None, _) => perms.contains(&entry.perms),
+            (Some(_), None) => schemes.contains(&scheme),
+            (Some(_), Some(_)) => false,
+        };
+        perms.insert(entry.perms);
+        schemes.insert(scheme);
+        null
+    })
 }
 
 /// What long acls have answered to one client: a request may meet the same one many thousand times.
@@ -218,21 +243,35 @@ mod tests {
     }
 
     #[test]
-    fn malformed_entries_are_invalid_and_a_world_without_id_is_worse() {
+    fn malformed_entries_are_invalid() {
         for entry in [
             (31, None, Some("anyone")),
             (31, Some("world"), Some("nobody")),
             (31, Some("digest"), Some("user")),
             (31, Some("super"), Some("")),
             (31, Some("sasl"), Some("u")),
-            (31, Some("ip"), None),
+            (31, Some("sasl"), None),
         ] {
             check(&[entry], &[], Err(ErrorCode::InvalidAcl));
         }
+    }
+
+    #[test]
+    fn a_null_that_java_comes_across_is_worse_than_invalid() {
+        let worse = Err(ErrorCode::MarshallingError);
+        for scheme in ["world", "digest", "ip"] {
+            check(&[(31, Some(scheme), None)], &[], worse);
+        }
+        let world = (31, Some("world"), Some("anyone"));
+        let auth = (31, Some("auth"), None);
+        check(&[world, (31, None, Some("x"))], &[], worse);
+        check(&[auth, auth], &[], worse);
+        // Perms that differ end the comparison, and so does a scheme.
         check(
-            &[(31, Some("world"), None)],
+            &[world, (1, None, Some("x"))],
             &[],
-            Err(ErrorCode::MarshallingError),
+            Err(ErrorCode::InvalidAcl),
         );
+        check(&[world, auth], &[], Err(ErrorCode::InvalidAcl));
     }
 }

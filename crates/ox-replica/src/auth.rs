@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ox_jute::decode_text;
 use ox_proto::{Acl, ClientInfo, Id};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -144,9 +145,10 @@ impl AuthSettings {
     }
 
     fn digest_ids(&self, algorithm: DigestAlgorithm, credentials: &[u8]) -> Vec<Id> {
-        let text = String::from_utf8_lossy(credentials);
+        // Java makes a string of them first, and hashes that: so damage has the hash of U+FFFD.
+        let text = decode_text(credentials);
         let user = text.split(':').next().unwrap_or_default();
-        let id = format!("{user}:{}", algorithm.hash(credentials));
+        let id = format!("{user}:{}", algorithm.hash(text.as_bytes()));
         // How much of it is right must not be told by the time that it takes.
         let is_super = self
             .super_digest
@@ -213,6 +215,17 @@ impl AuthSettings {
             IP => ox_tree::acl::is_ip_id(id),
             SASL => self.sasl && is_kerberos_name(id),
             X509 => self.x509 && x500_name::is_name(id),
+            _ => false,
+        }
+    }
+
+    /// True for schemes of which somebody here judges ids.
+    pub(crate) fn has_provider(&self, scheme: &str) -> bool {
+        match scheme {
+            DIGEST => self.digest.is_some(),
+            IP => true,
+            X509 => self.x509,
+            SASL => self.sasl,
             _ => false,
         }
     }
@@ -289,6 +302,11 @@ mod tests {
             Some(&[("digest", ":2jmj7l5rSw0yVb/vlWAYkK/YBwk=")]),
         );
         check(Some("digest"), None, None);
+        check(
+            Some("digest"),
+            Some(b"u:\xed\xa0\xbd"),
+            Some(&[("digest", "u:NP+S9gihaPOxs49p+sWDO0/R0ac=")]),
+        );
     }
 
     #[test]

@@ -546,7 +546,7 @@ fn prepare(prep: &mut Prep, cx: Context<'_>, request: Request) -> Result<Txn, Er
         Request::Delete(request) => prep.delete(cx, request),
         Request::SetData(request) => prep.set_data(cx, request),
         Request::SetAcl(request) => prep.set_acl(cx, request),
-        Request::Multi(ops) => Ok(prep.multi(cx, ops)),
+        Request::Multi(ops) => prep.multi(cx, ops),
         Request::CloseSession => Ok(prep.close_session(cx)),
         Request::Reconfig(_)
         | Request::Exists(_)

@@ -289,8 +289,9 @@ impl Prep {
     }
 
     /// Several operations, all or none. A failed multi stays a multi, with an error in the place
-    /// of the operation that failed and of all behind it.
-    pub(crate) fn multi(&mut self, cx: Context<'_>, ops: Vec<MultiOp>) -> Txn {
+    /// of the operation that failed and of all behind it; but one that Java runs into an exception
+    /// with fails whole, for Java looks for its own errors only.
+    pub(crate) fn multi(&mut self, cx: Context<'_>, ops: Vec<MultiOp>) -> Result<Txn, ErrorCode> {
         let enforces = self.enforce_quota;
         self.enforce_quota &= !is_on(Mutant::Q01);
         let mut failed = false;
@@ -308,7 +309,13 @@ impl Prep {
             self.pending.roll_back();
         }
         self.enforce_quota = enforces;
-        Txn::Multi(MultiTxn { txns })
+        let exception = Txn::Error(ErrorTxn {
+            err: ErrorCode::MarshallingError.code(),
+        });
+        match txns.contains(&exception) {
+            true => Err(ErrorCode::MarshallingError),
+            false => Ok(Txn::Multi(MultiTxn { txns })),
+        }
     }
 
     fn multi_op(&mut self, cx: Context<'_>, op: MultiOp) -> Result<Txn, ErrorCode> {

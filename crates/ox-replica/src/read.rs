@@ -138,19 +138,15 @@ impl Database {
                 node.stat().encode(out);
                 Some(WatchKind::Child)
             }),
-            Request::GetAllChildrenNumber(read) => {
-                self.with_node(permitted, &read.path, |_| {
-                    // The empty path counts the root among its descendants.
-                    let alias = i32::from(read.path.is_empty());
-                    let number = self.tree.descendants(&read.path).unwrap_or_default();
-                    (number + alias).encode(out);
-                    None
-                })
-            }
+            Request::GetAllChildrenNumber(read) => self.with_node(permitted, &read.path, |_| {
+                let number = self.tree.descendants(&read.path).unwrap_or_default();
+                number.encode(out);
+                None
+            }),
             Request::GetAcl(read) => Answer::of(self.acl(reader.auth, ids, read, out)),
             Request::GetEphemerals(list) => {
                 let prefix = list.prefix_path.as_deref().unwrap_or_default();
-                let all = matches!(prefix.trim(), "" | "/");
+                let all = stands_for_all(prefix);
                 let paths = self.tree.ephemerals(reader.session);
                 let paths: Vec<_> = paths
                     .filter(|path| all || path.starts_with(prefix))
@@ -385,7 +381,28 @@ fn write_length(length: usize, out: &mut Vec<u8>) {
         .encode(out);
 }
 
+/// True for a prefix of getEphemerals that means every path. Blank is what Java's `String.trim` takes
+/// away: control characters too, but no space beyond ASCII.
+fn stands_for_all(prefix: &str) -> bool {
+    matches!(prefix.trim_matches(|character| character <= ' '), "" | "/")
+}
+
 /// True for requests that only the connection's own state can answer.
 pub(crate) fn ends_connection(request: &ClientRequest) -> bool {
     matches!(&request.work, Work::Refused(refusal) if refusal.close)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_of_control_characters_are_blank_and_other_spaces_are_not() {
+        for prefix in ["", "/", " / ", "\0\0", "\x1f/\t", "  "] {
+            assert!(stands_for_all(prefix), "{prefix:?}");
+        }
+        for prefix in ["//", "/a", "a", "\u{a0}", "\u{2003}/", "\x7f"] {
+            assert!(!stands_for_all(prefix), "{prefix:?}");
+        }
+    }
 }

@@ -152,7 +152,7 @@ impl DataTree {
         self.nodes.len()
     }
 
-    /// Bytes of all paths and data.
+    /// Characters of all paths and bytes of all data, as Java counts them.
     pub fn approximate_data_size(&self) -> i64 {
         i64::try_from(self.data_size).expect("less than 2^63 bytes")
     }
@@ -364,7 +364,7 @@ impl DataTree {
         });
         self.directories[parent].children.push(id);
         self.index.insert(hash, id);
-        self.data_size += path.len() + self.data_len(id);
+        self.data_size += path_size(path) + self.data_len(id);
         self.set_stat(id, &new.stat, new.acl);
         self.renew_digest(id);
         id
@@ -385,7 +385,7 @@ impl DataTree {
             "only leaves can go"
         );
         self.digest = self.digest.wrapping_sub(self.nodes[id].digest.into());
-        self.data_size -= path.len() + self.data_len(id);
+        self.data_size -= path_size(path) + self.data_len(id);
         self.forget_side_tables(id);
         let node = self.nodes.remove(id);
         if node.directory != NONE {
@@ -584,6 +584,12 @@ impl DataTree {
             parent == path::ZOOKEEPER || digest::is_excluded(parent)
         }
     }
+}
+
+/// What a path adds to the size of the data: Java counts its characters. No path has one that takes two
+/// units of UTF-16.
+fn path_size(path: &str) -> usize {
+    path.chars().count()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! gets: `<client>: <xid> @<zxid> <answer>`, an event, `session`, `refused`, `close`, and `release`
 //! when its name is free again. Source: client-protocol.md 3.4, 4.3, 4.7, 5.3, 7, 10 and 11.
 
-use ox_proto::{Acl, Id, MultiOp, OpCode, Request, SessionId, SetWatches2, Zxid};
+use ox_proto::{
+    Acl, Id, MultiOp, OpCode, PathRequest, RawAcl, Request, SessionId, SetWatches2, Zxid,
+};
 use ox_replica::{AuthSettings, Settings, Work};
 use ox_session::{ClientId, password};
 use ox_tree::DataTree;
@@ -246,6 +248,24 @@ fn a_failed_multi_leaves_what_is_pending_as_it_was() {
             "1: 6 @8 ok",
             "1: 7 @8 0",
         ],
+    );
+}
+
+#[test]
+fn a_multi_that_java_runs_into_an_exception_with_fails_whole() {
+    let mut nobody = plain("/m/x");
+    nobody.acl = Some(vec![RawAcl {
+        perms: 31,
+        scheme: Some("digest".into()),
+        id: None,
+    }]);
+    let ops = [MultiOp::Create(plain("/m")), MultiOp::Create(nobody)];
+    check(
+        |s| {
+            s.send(1, &[multi(&ops), create("/m")]);
+            s.flush();
+        },
+        &["log 3", "log 4", "1: 1 @3 !MarshallingError", "1: 2 @4 /m"],
     );
 }
 
@@ -807,6 +827,15 @@ fn a_record_too_long_to_be_read_back_is_not_written() {
         "2: 15 @16 n0000000000,n0000000001,zookeeper",
     ]);
     assert!(server.log.iter().all(|(_, payload)| payload.len() <= 300));
+}
+
+#[test]
+fn the_roots_other_name_has_one_descendant_more() {
+    let number = |path: &str| Request::GetAllChildrenNumber(PathRequest { path: path.into() });
+    check(
+        |s| s.send(1, &[number("/"), number(""), number("/zookeeper")]),
+        &["1: 1 @2 3", "1: 2 @2 4", "1: 3 @2 2"],
+    );
 }
 
 #[test]

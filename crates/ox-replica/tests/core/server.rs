@@ -458,6 +458,7 @@ fn op_of(work: &Work) -> OpCode {
         Work::Request(Request::Create(create)) => create.op,
         Work::Request(Request::GetData(_)) => OpCode::GetData,
         Work::Request(Request::GetChildren(_)) => OpCode::GetChildren,
+        Work::Request(Request::GetAllChildrenNumber(_)) => OpCode::GetAllChildrenNumber,
         Work::Request(Request::Multi(_)) => OpCode::Multi,
         Work::Request(Request::SetData(_)) => OpCode::SetData,
         Work::Request(Request::Delete(_)) => OpCode::Delete,
@@ -506,6 +507,7 @@ fn told(frame: &[u8], answers: Option<Answers>) -> String {
             names.sort_unstable();
             names.join(",")
         }
+        (0, OpCode::GetAllChildrenNumber) => input.int().expect("a number").to_string(),
         (0, OpCode::Multi) => results(&mut input),
         (0, _) => "ok".into(),
         (error, _) => failed(error),
