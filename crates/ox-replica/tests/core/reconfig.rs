@@ -68,9 +68,16 @@ fn an_observer_becomes_a_voter_and_a_voter_an_observer() {
         e.modes(),
         [Mode::Observer, Mode::Follower, Mode::Leader, Mode::Observer].map(Some)
     );
+    // Of four voters three would have to follow, and an observer does not.
     let both = format!("{},{}", line(1, "participant"), line(4, "participant"));
     e.do_on(2, |s| s.send(1, &[reconfig(&both, "")]));
-    e.wait(1000);
+    let said = e.take_said();
+    assert_eq!(said, ["2/1: 2 @1/6 !NewConfigNoQuorum"]);
+    for sid in [1, 4] {
+        let participant = line(sid, "participant");
+        e.do_on(2, |s| s.send(1, &[reconfig(&participant, "")]));
+        e.wait(1000);
+    }
     assert_eq!(
         e.modes(),
         [Mode::Follower, Mode::Follower, Mode::Leader, Mode::Follower].map(Some)

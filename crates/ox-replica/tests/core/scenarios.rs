@@ -742,6 +742,22 @@ fn keep_alive(server: &mut Server, ms: i64) {
     server.flush();
 }
 
+/// The newest session in use is the same at both starts, and the one that each start gave out is over.
+#[test]
+fn ids_behind_a_clock_that_has_gone_back_are_others_after_each_start() {
+    let start = |last: u32, kept: SessionId| {
+        let mut tree = DataTree::new(1, TREE);
+        tree.set_last_zxid(Zxid::new(4, last));
+        let mut server = Server::on(tree, settings(), &[(kept, 10_000)]);
+        server.connect(1)
+    };
+    let earlier = Server::new().connect(1);
+    let kept = SessionId(earlier.0 + (3_600_000 << 16));
+    let (one, other) = (start(7, kept), start(8, kept));
+    assert!(kept < one && one < other, "{kept} {one} {other}");
+    assert_eq!(one.0 >> 56, kept.0 >> 56, "of this server");
+}
+
 #[test]
 fn a_spent_counter_goes_on_in_the_next_epoch() {
     let mut tree = DataTree::new(1, TREE);

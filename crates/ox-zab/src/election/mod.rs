@@ -244,14 +244,15 @@ impl Election {
             return;
         }
         if !self.electorate.is_voter(from) {
-            // Observers and servers that want to join ask like this. One that is settled has answered;
-            // if that were answered in turn (Java does), the two would go on for as long as they are so.
-            return match notification.state {
-                None | Some(PeerState::Looking) => {
-                    self.answer(from, self.current, self.logical_clock);
-                }
-                Some(PeerState::Following | PeerState::Leading | PeerState::Observing) => {}
-            };
+            // Observers and servers that want to join ask like this. One that is settled has answered,
+            // and two that look without a vote know nothing: if such were answered in turn (Java does),
+            // the two would go on for as long as they are so.
+            let asks = matches!(notification.state, None | Some(PeerState::Looking));
+            let knows = self.state != PeerState::Looking || self.electorate.is_voter(self.server);
+            if asks && knows {
+                self.answer(from, self.current, self.logical_clock);
+            }
+            return;
         }
         self.presence.insert(from, Presence::Here);
         let Some(state) = notification.state else {

@@ -857,6 +857,23 @@ fn a_participant_without_a_vote_tells_no_laggard_of_its_round() {
 }
 
 #[test]
+fn two_that_look_without_a_vote_do_not_answer_each_other() {
+    check(
+        9,
+        3,
+        "look 1:1 1
+         > 1 2 3: LOOKING - 1:1 r1 e1
+         8: LOOKING - 0:0 r1 e0
+         3: LEADING 3 0:0 r4 e2
+         1: FOLLOWING 3 0:0 r4 e2
+         > FOLLOWING under 3
+         8: LOOKING - 0:0 r1 e0
+         > 8: FOLLOWING 3 0:0 r4 e2
+         8: OBSERVING 3 0:0 r4 e2",
+    );
+}
+
+#[test]
 fn votes_for_strangers_are_ignored() {
     check(
         1,
