@@ -16,6 +16,9 @@ use crate::driving::MakeCommand;
 /// How long a program may take for its steps.
 const PATIENCE: Duration = Duration::from_secs(240);
 
+/// Builds a program into a folder.
+type MakeProgram = dyn Fn(&Path) -> Result<MakeCommand, Skip>;
+
 /// A client in one version.
 pub(crate) struct Client {
     /// What it is.
@@ -23,7 +26,7 @@ pub(crate) struct Client {
     /// Whether the quick form has it, too.
     pub(crate) quick: bool,
     /// Builds its program into a folder.
-    pub(crate) program: Box<dyn Fn(&Path) -> Result<MakeCommand, Skip>>,
+    pub(crate) program: Box<MakeProgram>,
 }
 
 impl Client {

@@ -9,26 +9,41 @@
 
 mod suites;
 
+use std::fs;
 use std::process::ExitCode;
+use std::thread;
 
 use compat_tests::comparison::judge;
 use compat_tests::server::Kind;
-use compat_tests::suite::{self, Case};
+use compat_tests::suite::{self, Case, Skip};
+use suites::Suite;
 
 fn main() -> ExitCode {
     let full = std::env::var("OX_PEERS").is_ok_and(|form| form == "full");
-    let cases = suites::all()
-        .into_iter()
-        .filter(|_| full)
-        .map(|suite| Case {
-            name: suite.subject.name.replace([' ', '/'], "_"),
-            run: Box::new(move || {
-                let home = tempfile::tempdir().expect("a temporary folder");
-                let here = (suite.run)(Kind::under_test(), home.path())?;
-                let reference = (suite.run)(Kind::REFERENCE, home.path())?;
-                judge(suite.subject, &here, Some(&reference));
-                Ok(())
-            }),
-        });
+    let chosen = suites::all().into_iter().filter(|_| full);
+    let cases = chosen.map(|suite| Case {
+        name: suite.subject.name.replace([' ', '/'], "_"),
+        run: Box::new(move || case(&suite)),
+    });
     suite::run("peers", cases.collect())
+}
+
+fn case(suite: &Suite) -> Result<(), Skip> {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let run = |kind: Kind| {
+        let home = home.path().join(kind.to_string());
+        fs::create_dir(&home).expect("a folder of ours");
+        (suite.run)(kind, &home)
+    };
+    let (here, reference) = if suite.waits {
+        thread::scope(|scope| {
+            let reference = scope.spawn(|| run(Kind::REFERENCE));
+            (run(Kind::under_test()), reference.join())
+        })
+    } else {
+        (run(Kind::under_test()), Ok(run(Kind::REFERENCE)))
+    };
+    let reference = reference.expect("it has said why")?;
+    judge(suite.subject, &here?, Some(&reference));
+    Ok(())
 }

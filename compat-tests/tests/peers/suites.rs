@@ -21,26 +21,35 @@ const PATIENCE: Duration = Duration::from_secs(2700);
 pub(crate) struct Suite {
     /// Whose it is.
     pub(crate) subject: Subject,
+    /// Whether it waits most of the time, so that both its runs can go on at once.
+    pub(crate) waits: bool,
     /// Runs it with servers of a kind; its output goes into a folder.
     pub(crate) run: fn(Kind, &Path) -> Result<Outcomes, Skip>,
 }
 
 /// All of them.
 pub(crate) fn all() -> Vec<Suite> {
-    let suite = |name, version, from, run| Suite {
+    let suite = |name, version, from, waits, run| Suite {
         subject: Subject {
             suite: "peers",
             name,
             version,
             from,
         },
+        waits,
         run,
     };
     vec![
-        suite("kazoo", "2.11.0", "PyPI", kazoo),
-        suite("Curator's recipes", "5.9.0", "Maven Central", curator),
-        suite("go-zookeeper/zk", "1.0.4", "Go proxy", go),
-        suite("zookeeper-client", "0.11.2", "crates.io", zookeeper_client),
+        suite("kazoo", "2.11.0", "PyPI", false, kazoo),
+        suite("Curator's recipes", "5.9.0", "Maven Central", true, curator),
+        suite("go-zookeeper/zk", "1.0.4", "Go proxy", false, go),
+        suite(
+            "zookeeper-client",
+            "0.11.2",
+            "crates.io",
+            false,
+            zookeeper_client,
+        ),
     ]
 }
 
@@ -48,8 +57,6 @@ pub(crate) fn all() -> Vec<Suite> {
 fn kazoo(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
     let folder = cache::peer("kazoo")?;
     let outcomes = home.join("outcomes");
-    // What an earlier run has left would be taken for this one's.
-    let _ = fs::remove_file(&outcomes);
     let mut pytest = bounded(PATIENCE, folder.join("venv/bin/python"));
     pytest.current_dir(folder.join("kazoo-2.11.0"));
     pytest.args(["-m", "pytest", "-q", "-p", "outcomes"]);
@@ -193,7 +200,7 @@ fn output(mut command: Command, kind: Kind, home: &Path) -> Result<String, Skip>
             command.env("JAVA_TOOL_OPTIONS", options);
         }
     }
-    let path: PathBuf = home.join(format!("output-{kind}"));
+    let path = home.join("output");
     let log = File::create(&path).expect("a file of ours");
     command.stdin(Stdio::null());
     command
