@@ -14,7 +14,7 @@ export OXKEEPER_BIN := $(BINARY)
 .PHONY: help
 help: ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / ## /' | \
-	    awk -F ' ## ' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	    awk -F ' ## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## builds the server, optimized
@@ -48,6 +48,13 @@ compat: build fetch ## the compat tests in full, or with PART=<suite> one suite 
 	$(FULL) cargo test --locked -p compat-tests --no-fail-fast $(PART:%=--test %) 2>&1 | \
 	    tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
+
+.PHONY: differential
+differential: SEEDS := 2000
+differential: build fetch ## the same scripts on Apache 3.9.5 and on ours, SEEDS=2000 alone and on three; SEED=n, MODE=ensemble
+	cargo build --profile quick --locked -p differential
+	$(TARGET)/quick/differential --seeds $(SEEDS) --first $(FIRST) $(SEED:%=--seed %) \
+	    $(MODE:%=--mode %) 2>&1 | tee $(RESULTS)
 
 .PHONY: model
 model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)
