@@ -14,7 +14,7 @@ export OXKEEPER_BIN := $(BINARY)
 .PHONY: help
 help: ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / ## /' | \
-	    awk -F ' ## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	    awk -F ' ## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## builds the server, optimized
@@ -62,6 +62,13 @@ compat-apps: build ## Kafka and Hadoop on three servers of ours, and on Apache's
 	compat-tests/fetch.sh apps
 	OX_APPS=yes cargo test --locked -p compat-tests --test apps 2>&1 | tee $(RESULTS)
 	@compat-tests/summary.sh $(RESULTS)
+
+.PHONY: differential
+differential: SEEDS := 2000
+differential: build fetch ## the same scripts on Apache 3.9.5 and on ours, SEEDS=2000 alone and on three; SEED=n, MODE=ensemble
+	cargo build --profile quick --locked -p differential
+	$(TARGET)/quick/differential --seeds $(SEEDS) --first $(FIRST) $(SEED:%=--seed %) \
+	    $(MODE:%=--mode %) 2>&1 | tee $(RESULTS)
 
 .PHONY: model
 model: ## all orders of events in a small ensemble, within bounds (about 10 minutes)

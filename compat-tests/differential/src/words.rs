@@ -72,10 +72,17 @@ pub fn compare(reference: &Words, tried: &Words) -> Option<(&'static str, String
         };
         if differs {
             let only = |lines: &[String], others: &[String]| {
-                let lines = lines.iter().filter(|line| !others.contains(line));
+                let count = |of: &[String], wanted: &String| {
+                    of.iter().filter(|line| line == &wanted).count()
+                };
+                let lines = lines
+                    .iter()
+                    .filter(|line| count(others, line) != count(lines, line));
                 Vec::from_iter(lines.map(String::as_str)).join(" | ")
             };
-            return Some((word, only(one, other), only(other, one)));
+            let names = |line: &&String| line.contains(' ') || word != "mntr";
+            let one: Vec<String> = one.iter().filter(names).cloned().collect();
+            return Some((word, only(&one, other), only(other, &one)));
         }
     }
     None

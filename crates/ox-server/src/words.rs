@@ -149,12 +149,17 @@ fn peer(standing: &Standing, mode: Mode) -> Option<PeerReport> {
             .filter(|(server, follows)| is_counted(*server, *follows))
             .count()
     };
+    let keeps_observers = match mode {
+        Mode::Leader => true,
+        Mode::Follower => ensemble.settings.observer_master.is_some(),
+        Mode::Observer | Mode::ReadOnly | Mode::Standalone => false,
+    };
     let votes = |server| members.is_voter(server);
     Some(PeerReport {
         state,
         quorum_size: members.voters().count(),
         leader: standing.leader,
-        synced_observers: count(&|_, follows| !follows),
+        synced_observers: keeps_observers.then(|| count(&|_, follows| !follows)),
         leading: (mode == Mode::Leader).then(|| LeaderReport {
             learners: learners.len(),
             synced_followers: count(&|server, follows| follows && votes(server)),

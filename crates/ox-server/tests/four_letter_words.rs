@@ -168,7 +168,7 @@ fn of_member(mode: Mode, state: PeerState) -> Report {
             state,
             quorum_size: 3,
             leader: Some(ServerId(3)),
-            synced_observers: 0,
+            synced_observers: (mode == Mode::Leader).then_some(0),
             leading: (mode == Mode::Leader).then_some(leading),
         }),
         zxid: Zxid(0x1_0000_00b5),
@@ -661,7 +661,7 @@ fn members_have_javas_keys_besides_those_of_a_server_alone() {
     let leader = of_member(Mode::Leader, PeerState::Leading);
     let leader = Report {
         peer: leader.peer.map(|peer| PeerReport {
-            synced_observers: 1,
+            synced_observers: Some(1),
             leading: peer.leading.map(|leading| LeaderReport {
                 learners: 3,
                 ..leading
@@ -670,6 +670,14 @@ fn members_have_javas_keys_besides_those_of_a_server_alone() {
         }),
         uptime: Duration::from_millis(6648),
         ..leader
+    };
+    let follower = of_member(Mode::Follower, PeerState::Following);
+    let observer_master = Report {
+        peer: follower.peer.map(|peer| PeerReport {
+            synced_observers: Some(2),
+            ..peer
+        }),
+        ..of_member(Mode::Follower, PeerState::Following)
     };
     let read_only = Report {
         peer: None,
@@ -698,10 +706,11 @@ fn members_have_javas_keys_besides_those_of_a_server_alone() {
                 "synced_non_voting_followers",
             ][..],
         ),
+        ("follower", follower, &["peer_state", "quorum_size"][..]),
         (
             "follower",
-            of_member(Mode::Follower, PeerState::Following),
-            // The last one since 3.9.
+            observer_master,
+            // Since 3.9, and only with a port for observers.
             &["peer_state", "quorum_size", "synced_observers"][..],
         ),
         (

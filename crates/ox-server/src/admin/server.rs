@@ -56,8 +56,9 @@ pub struct PeerReport {
     pub quorum_size: usize,
     /// Whom it follows or observes.
     pub leader: Option<ServerId>,
-    /// Observers that it keeps up to date.
-    pub synced_observers: usize,
+    /// Observers that it keeps up to date; `None` where it keeps none: a follower without a port for
+    /// them, or an observer.
+    pub synced_observers: Option<usize>,
     /// What only a leader knows.
     pub leading: Option<LeaderReport>,
 }
@@ -220,7 +221,10 @@ fn put_peer(monitor: &mut Monitor, report: &Report, peer: &PeerReport, metrics: 
     if let Some(leading) = &peer.leading {
         monitor.put("learners", leading.learners);
         monitor.put("synced_followers", leading.synced_followers);
-        monitor.put("synced_observers", peer.synced_observers);
+        monitor.put(
+            "synced_observers",
+            peer.synced_observers.unwrap_or_default(),
+        );
         monitor.put("pending_syncs", leading.pending_syncs);
         monitor.put("leader_uptime", report.uptime.as_millis());
         monitor.put("last_proposal_size", metrics.proposal_size.last());
@@ -228,8 +232,8 @@ fn put_peer(monitor: &mut Monitor, report: &Report, peer: &PeerReport, metrics: 
         monitor.put("max_proposal_size", metrics.proposal_size.max());
         let number = leading.synced_non_voting_followers;
         monitor.put("synced_non_voting_followers", number);
-    } else if peer.state == PeerState::Following {
-        monitor.put("synced_observers", peer.synced_observers);
+    } else if let Some(observers) = peer.synced_observers {
+        monitor.put("synced_observers", observers);
     }
 }
 
