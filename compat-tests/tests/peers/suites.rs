@@ -16,7 +16,7 @@ use compat_tests::suite::Skip;
 use serde_json::Value;
 
 /// How long a suite may take.
-const PATIENCE: Duration = Duration::from_secs(2700);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A suite of somebody else's.
 pub(crate) struct Suite {
