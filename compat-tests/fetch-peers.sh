@@ -40,32 +40,40 @@ go_suite() {
     stamp $folder "$want"
 }
 
-# The crate with its tests, and the stand-in for the crate that they start containers with.
-zookeeper_client_suite() {
-    local folder=peers/zookeeper-client version=0.11.2 want source
+# A crate with its tests, built with these words of `cargo test`; lines for its Cargo.toml, if any,
+# come from standard input.
+crate_suite() { # name, version, words
+    local name=$1 version=$2 folder=peers/$1 lines want source
+    shift 2
+    lines=$(cat)
     want=$(cat "$here"/stand-ins/testcontainers/{Cargo.toml,src/*.rs} | cksum)
-    filled $folder "$want" && return
-    echo "fetch: the suite of Rust's zookeeper-client"
+    filled "$folder" "$want" && return
+    echo "fetch: the suite of the crate $name"
     rm -rf "${cache:?}/$folder"
     mkdir -p "$cache/peers"
-    # Cargo has unpacked it for the suite `matrix`.
+    # A package that needs it has cargo unpack it.
+    cargo fetch --locked --manifest-path "$here/rust/Cargo.toml" >>"$log" 2>&1
     source=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 \
-        -name "zookeeper-client-$version" 2>>"$log" | head -n 1)
-    [ -d "$source" ] || { missing "the suite of zookeeper-client" "cargo has not got it"; return; }
+        -name "$name-$version" 2>>"$log" | head -n 1)
+    [ -d "$source" ] || { missing "the suite of $name" "cargo has not got it"; return; }
     cp -r "$source" "$cache/$folder"
-    # Its lock file names the crate that the stand-in stands for.
+    chmod -R u+w "$cache/$folder"
+    # Its lock file may name the crate that the stand-in stands for.
     rm -f "$cache/$folder/Cargo.lock"
-    printf '\n[dev-dependencies.testcontainers]\npath = "%s"\n\n[workspace]\n' \
-        "$here/stand-ins/testcontainers" >>"$cache/$folder/Cargo.toml"
+    printf '\n%s\n\n[workspace]\n' "$lines" >>"$cache/$folder/Cargo.toml"
     if (cd "$cache/$folder" && CARGO_TARGET_DIR=$cache/$folder/target CARGO_PROFILE_DEV_LTO=off \
-        cargo test --no-run --features tokio --test zookeeper) >>"$log" 2>&1; then
-        stamp $folder "$want"
+        cargo test --no-run "$@") >>"$log" 2>&1; then
+        stamp "$folder" "$want"
     else
-        missing "the suite of zookeeper-client" "cargo could not build it"
+        missing "the suite of $name" "cargo could not build it"
     fi
 }
 
 jars "the tests of Curator's recipes" 5.9.0 pom-curator-tests.xml peers/curator curator.version
 kazoo_suite
 go_suite
-zookeeper_client_suite
+crate_suite zookeeper-client 0.11.2 --features tokio --test zookeeper <<END
+[dev-dependencies.testcontainers]
+path = "$here/stand-ins/testcontainers"
+END
+crate_suite tokio-zookeeper 0.4.0 --lib </dev/null

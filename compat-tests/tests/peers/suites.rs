@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,12 +11,12 @@ use compat_tests::cache;
 use compat_tests::comparison::{Outcome, Outcomes, Subject};
 use compat_tests::ports::Port;
 use compat_tests::programs::{bounded, compile_java_with, source};
-use compat_tests::server::{Kind, oxkeeper_binary};
+use compat_tests::server::{Kind, Setup, oxkeeper_binary};
 use compat_tests::suite::Skip;
 use serde_json::Value;
 
 /// How long a suite may take.
-const PATIENCE: Duration = Duration::from_secs(2700);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A suite of somebody else's.
 pub(crate) struct Suite {
@@ -49,6 +50,13 @@ pub(crate) fn all() -> Vec<Suite> {
             "crates.io",
             false,
             zookeeper_client,
+        ),
+        suite(
+            "tokio-zookeeper",
+            "0.4.0",
+            "crates.io",
+            false,
+            tokio_zookeeper,
         ),
     ]
 }
@@ -141,14 +149,33 @@ fn of_go(text: &str) -> Outcomes {
 
 /// The integration tests of the crate, with a stand-in for the crate that starts containers.
 fn zookeeper_client(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
-    let folder = cache::peer("zookeeper-client")?;
+    let words = ["--features", "tokio", "--test", "zookeeper"];
+    crate_tests("zookeeper-client", &words, kind, home)
+}
+
+/// The tests of the crate, which want a server at the port that is in all the books.
+fn tokio_zookeeper(kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
+    let port = ("127.0.0.1", 2181);
+    TcpListener::bind(port).map_err(|error| Skip(format!("port 2181: {error}")))?;
+    let server = Setup::new(kind, &home.join("server"))
+        .line("clientPort", "2181")
+        .line("clientPortAddress", "127.0.0.1")
+        .start()?;
+    let outcomes = crate_tests("tokio-zookeeper", &["--lib"], kind, home);
+    server.terminate();
+    outcomes
+}
+
+/// The tests of a crate, as `fetch-peers.sh` has built them.
+fn crate_tests(name: &str, words: &[&str], kind: Kind, home: &Path) -> Result<Outcomes, Skip> {
+    let folder = cache::peer(name)?;
     let mut cargo = bounded(PATIENCE, "cargo");
     cargo.current_dir(&folder);
     cargo.env("CARGO_TARGET_DIR", folder.join("target"));
     cargo.env("CARGO_PROFILE_DEV_LTO", "off");
-    cargo.args(["test", "--offline", "--features", "tokio", "--test"]);
+    cargo.args(["test", "--offline"]).args(words);
     // Some tests expect of their servers what two at a time on two cores can still give.
-    cargo.args(["zookeeper", "--", "--test-threads", "2"]);
+    cargo.args(["--", "--test-threads", "2"]);
     Ok(of_libtest(&output(cargo, kind, home)?))
 }
 
