@@ -91,12 +91,13 @@ impl Services {
             start(Kind::REFERENCE, "reference")?,
             start(Kind::under_test(), "tried")?,
         ];
-        let target = |name, running: &Running| {
-            Target::open(name, &running.servers()).expect("a server that serves takes a session")
+        let target = |is_reference, running: &Running| {
+            Target::open(is_reference, &running.servers())
+                .expect("a server that serves takes a session")
         };
         let pair = Pair {
-            reference: target("Apache", &running[0]),
-            tried: target("ours", &running[1]),
+            reference: target(true, &running[0]),
+            tried: target(false, &running[1]),
         };
         Ok(Self {
             pair,
