@@ -3,11 +3,13 @@
 //! Invariant: a script is decided by its seed and the number of servers. It holds nothing whose outcome
 //! the reference leaves to chance, and nothing that ends the reference for good.
 
+mod collecting;
 mod dice;
 mod endings;
 mod requests;
 mod values;
 
+pub use collecting::collecting;
 pub use requests::MAX_BUFFER;
 
 use compat_tests::wire::op;
