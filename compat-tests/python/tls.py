@@ -1,11 +1,11 @@
-"""Connects with TLS, writes and reads. Arguments: the connect string, the authority, and perhaps a
-file with a key and its certificate."""
+"""Connects with TLS, writes and reads. Arguments: the connect string, the authority, for how many
+seconds it tries, and perhaps a file with a key and its certificate."""
 
 import sys
 
 from kazoo.client import KazooClient
 
-own = sys.argv[3] if len(sys.argv) > 3 else None
+own = sys.argv[4] if len(sys.argv) > 4 else None
 zk = KazooClient(
     hosts=sys.argv[1],
     timeout=10.0,
@@ -16,7 +16,7 @@ zk = KazooClient(
     verify_certs=True,
     check_hostname=True,
 )
-zk.start(timeout=15)
+zk.start(timeout=float(sys.argv[3]))
 path = zk.create("/kazoo-", b"x" * 200_000, sequence=True)
 assert zk.get(path)[0] == b"x" * 200_000
 for index in range(200):

@@ -63,6 +63,18 @@ pub fn debian() -> Result<PathBuf, Skip> {
     ))
 }
 
+/// Folder of the C client that is built with TLS and SASL: `lib`, `include`, and below `root` the
+/// packages that it needs.
+pub fn c_secure() -> Result<PathBuf, Skip> {
+    let folder = folder().join("c-secure");
+    if folder.join(".stamp").exists() {
+        return Ok(folder);
+    }
+    Err(Skip(
+        "no C client with TLS and SASL in the cache folder: compat-tests/fetch.sh says why".into(),
+    ))
+}
+
 /// Skips unless the command can be run.
 pub fn needs_command(name: &str) -> Result<(), Skip> {
     let found = Command::new("sh")

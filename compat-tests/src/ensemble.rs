@@ -129,6 +129,18 @@ impl Ensemble {
         Ok(())
     }
 
+    /// Changes a member's configuration, from its next start on.
+    pub fn configure(&mut self, sid: Sid, change: impl FnOnce(Setup) -> Setup) {
+        let member = self.member_mut(sid);
+        member.setup = change(member.setup.clone());
+    }
+
+    /// A member's ports for votes and for learners.
+    pub fn peer_ports(&self, sid: Sid) -> (u16, u16) {
+        let ports = &self.member(sid).ports;
+        (ports.election, ports.quorum)
+    }
+
     /// Starts a member that is to refuse.
     #[track_caller]
     pub fn refusal(&mut self, sid: Sid) -> Result<Refused, Skip> {

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the Java client prints, with the stores of one authority.
 #[track_caller]
-fn run_java(
+pub(crate) fn run_java(
     classes: &str,
     address: &str,
     authority: &Authority,
@@ -121,7 +121,8 @@ pub(crate) fn kazoo() -> Result<(), Skip> {
             let mut command = programs::kazoo(PATIENCE, "tls.py")?;
             command
                 .arg(format!("localhost:{}", secured.port))
-                .arg(&trust);
+                .arg(&trust)
+                .arg("15");
             if with_certificate {
                 command.arg(&own);
             }

@@ -3,6 +3,7 @@
 
 mod client;
 mod links;
+mod matrix;
 mod refused;
 mod secured;
 
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
                 client::java_and_plain_openssl,
             ),
             ("kazoo_with_and_without_a_certificate", client::kazoo),
+            ("java_with_credentials_of_all_kinds", matrix::java),
+            ("kazoo_with_credentials_of_all_kinds", matrix::kazoo),
+            ("c_with_credentials_of_all_kinds", matrix::c),
             ("one_port_for_both", client::one_port),
             ("a_certificate_may_be_super", client::super_user),
             ("who_is_kept_out_and_why", refused::kept_out),

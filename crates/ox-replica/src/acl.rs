@@ -40,7 +40,7 @@ pub(crate) fn resolve(
             ("world", None) => return Err(ErrorCode::MarshallingError),
             ("world", Some("anyone")) => push(&mut acl, Acl::world(entry.perms))?,
             ("auth", _) => {
-                let mut proven = ids.iter().filter(|id| AuthSettings::is_authenticated(id));
+                let mut proven = ids.iter().filter(|id| settings.is_authenticated(id));
                 let first = proven.next().ok_or(ErrorCode::InvalidAcl)?;
                 for id in [first].into_iter().chain(proven) {
                     push(

@@ -1,7 +1,7 @@
 //! Who a connection is: the schemes and the identities that they give.
 //!
 //! Source: `DigestAuthenticationProvider.java`, `IPAuthenticationProvider.java`,
-//! `X509AuthenticationProvider.java`;
+//! `X509AuthenticationProvider.java`, `SASLAuthenticationProvider.java`;
 //! client-protocol.md 9.2.
 
 use base64::Engine as _;
@@ -19,6 +19,7 @@ mod x500_name;
 const SUPER: &str = "super";
 const DIGEST: &str = "digest";
 const IP: &str = "ip";
+const SASL: &str = "sasl";
 const X509: &str = "x509";
 
 /// How identities are made and what they are worth.
@@ -33,6 +34,11 @@ pub struct AuthSettings {
     /// A connection needs an identity of one of these schemes; empty asks for nothing
     /// (`zookeeper.enforce.auth.schemes`).
     pub required_schemes: Vec<String>,
+    /// The scheme sasl is there. Without it a connection may have its identities, and they are good
+    /// for nothing.
+    pub sasl: bool,
+    /// The sasl identities that are also super (`superUser`, `superUser.*`).
+    pub sasl_super_users: Vec<String>,
     /// The scheme x509 is there: its identities are the subjects of clients' certificates.
     pub x509: bool,
     /// The subject that is also super (`X509AuthenticationProvider.superUser`).
@@ -47,6 +53,8 @@ impl std::fmt::Debug for AuthSettings {
             .field("super_digest", &self.super_digest.as_ref().map(|_| "***"))
             .field("skip_acl", &self.skip_acl)
             .field("required_schemes", &self.required_schemes)
+            .field("sasl", &self.sasl)
+            .field("sasl_super_users", &self.sasl_super_users)
             .field("x509", &self.x509)
             .field("x509_super_user", &self.x509_super_user)
             .finish()
@@ -162,6 +170,18 @@ impl AuthSettings {
             .collect()
     }
 
+    /// The identities of a client that has proved to be this user (`ZooKeeperServer.processSasl`).
+    pub fn sasl_ids(&self, user: &str) -> Vec<Id> {
+        let is_super = !user.is_empty() && self.sasl_super_users.iter().any(|known| known == user);
+        let super_id = is_super.then(|| Id::new(SUPER, ""));
+        [Id::new(SASL, user)].into_iter().chain(super_id).collect()
+    }
+
+    /// True if a connection needs an identity of the scheme sasl.
+    pub fn requires_sasl(&self) -> bool {
+        self.required_schemes.iter().any(|scheme| scheme == SASL)
+    }
+
     /// True for the scheme whose identities come from the handshake and not from a packet.
     pub fn is_of_certificates(scheme: Option<&str>) -> bool {
         scheme == Some(X509)
@@ -177,7 +197,15 @@ impl AuthSettings {
 
     /// True if `ids` may do one of the operations in `perms` under `acl`.
     pub(crate) fn permits(&self, acl: &[Acl], perms: i32, ids: &[Id]) -> bool {
-        self.skip_acl || ox_tree::acl::permits(acl, perms, ids)
+        if self.skip_acl {
+            return true;
+        }
+        // An entry of a scheme that is not there matches nobody.
+        if !self.sasl && ids.iter().any(|id| id.scheme == SASL) {
+            let others: Vec<Id> = ids.iter().filter(|id| id.scheme != SASL).cloned().collect();
+            return ox_tree::acl::permits(acl, perms, &others);
+        }
+        ox_tree::acl::permits(acl, perms, ids)
     }
 
     /// True if an acl may name `id` of `scheme`.
@@ -185,6 +213,7 @@ impl AuthSettings {
         match scheme {
             DIGEST => self.digest.is_some() && is_digest_id(id),
             IP => ox_tree::acl::is_ip_id(id),
+            SASL => self.sasl && is_kerberos_name(id),
             X509 => self.x509 && x500_name::is_name(id),
             _ => false,
         }
@@ -201,8 +230,12 @@ impl AuthSettings {
     }
 
     /// True for identities that somebody proved: those that the acl scheme `auth` stands for.
-    pub(crate) fn is_authenticated(id: &Id) -> bool {
-        id.scheme == DIGEST || id.scheme == X509
+    pub(crate) fn is_authenticated(&self, id: &Id) -> bool {
+        match id.scheme.as_str() {
+            DIGEST | X509 => true,
+            SASL => self.sasl,
+            _ => false,
+        }
     }
 
     /// What whoAmI tells of an identity.
@@ -223,6 +256,14 @@ impl AuthSettings {
 fn is_digest_id(id: &str) -> bool {
     let id = id.trim_end_matches(':');
     id.split(':').count() == 2
+}
+
+/// `name`, or `[service][/host]@realm` with neither sign in any part (`KerberosName`).
+fn is_kerberos_name(id: &str) -> bool {
+    match id.split_once('@') {
+        None => true,
+        Some((name, realm)) => name.matches('/').count() <= 1 && !realm.contains(['/', '@']),
+    }
 }
 
 #[cfg(test)]
@@ -317,6 +358,48 @@ mod tests {
         assert!(with.is_valid_acl_id("x509", "CN=a,O=b"));
         assert!(!with.is_valid_acl_id("x509", "a"));
         assert!(!settings().is_valid_acl_id("x509", "CN=a,O=b"));
+    }
+
+    #[test]
+    fn a_sasl_user_is_an_identity_and_some_are_super() {
+        let with = AuthSettings {
+            sasl: true,
+            sasl_super_users: vec!["root".into(), String::new()],
+            ..settings()
+        };
+        assert_eq!(with.sasl_ids("bob"), [Id::new("sasl", "bob")]);
+        assert_eq!(with.sasl_ids(""), [Id::new("sasl", "")]);
+        let both = [Id::new("sasl", "root"), Id::new("super", "")];
+        assert_eq!(with.sasl_ids("root"), both);
+        for (id, valid) in [
+            ("bob", true),
+            ("bob/host", true),
+            ("a/b/c", true),
+            ("", true),
+            ("bob@REALM", true),
+            ("bob/host@REALM", true),
+            ("@", true),
+            ("a/b/c@REALM", false),
+            ("bob@A@B", false),
+            ("bob@A/B", false),
+        ] {
+            assert_eq!(with.is_valid_acl_id("sasl", id), valid, "{id}");
+            assert!(!settings().is_valid_acl_id("sasl", id), "{id}");
+        }
+    }
+
+    #[test]
+    fn without_the_scheme_sasl_its_identities_are_good_for_nothing() {
+        let id = Id::new("sasl", "bob");
+        let acl = [Acl {
+            perms: 31,
+            id: id.clone(),
+        }];
+        let sasl = |sasl| AuthSettings { sasl, ..settings() };
+        let ids = [id.clone()];
+        assert!(sasl(true).permits(&acl, 1, &ids) && sasl(true).is_authenticated(&id));
+        assert!(!sasl(false).permits(&acl, 1, &ids) && !sasl(false).is_authenticated(&id));
+        assert!(sasl(false).permits(&acl, 1, &[id, Id::new("super", "")]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ox_jute::{Jute, end_frame, start_frame};
 use ox_mutant::{Mutant, is_on};
 use ox_proto::{ConnectRequest, ConnectResponse, Id, SessionId, Txn, TxnRecord, Zxid};
 use ox_session::{ClientId, first_session_id, password};
+use subtle::ConstantTimeEq as _;
 
 use crate::core::{Core, Now, Origin, Stage};
 use crate::database::Database;
@@ -86,7 +87,8 @@ impl Core {
                 // Any other connection of the session goes first, whatever the password turns
                 // out to be.
                 self.detach(session);
-                if request.password.as_deref() == Some(&password(session)) {
+                let given = request.password.as_deref().unwrap_or_default();
+                if password(session)[..].ct_eq(given).into() {
                     self.reattach(now, client, session, timeout_ms, request.read_only);
                 } else {
                     self.refuse(client, session, request.read_only);

@@ -374,6 +374,8 @@ fn auth_settings(config: &Config) -> AuthSettings {
         super_digest: auth.super_digest.clone(),
         skip_acl: auth.skip_acl,
         required_schemes: auth.required_schemes.clone(),
+        sasl: config.sasl.scheme,
+        sasl_super_users: config.sasl.super_users.clone(),
         x509: config.tls.x509,
         x509_super_user: config.tls.x509_super_user.clone(),
     }

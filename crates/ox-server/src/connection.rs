@@ -6,6 +6,8 @@
 //! marks in [`client`](crate::client), however fast the client sends and however slowly it reads.
 //! Source: `NIOServerCnxn.java`; client-protocol.md chapters 1, 2, 9.2 and 12.
 
+mod sasl;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -14,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ox_jute::{Decoder, Frames, Jute, decode, end_frame, start_frame};
 use ox_proto::{
-    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, RequestHeader, SaslRequest,
-    SaslResponse, Xid, Zxid,
+    AuthPacket, ConnectRequest, ErrorCode, Id, OpCode, ReplyHeader, RequestHeader, Xid, Zxid,
 };
 use ox_replica::{AuthSettings, Authentication, ClientRequest, Reader, Refusal, Work};
+use ox_sasl::Exchange;
 use ox_tls::TLS_HANDSHAKE;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -34,6 +36,8 @@ use crate::identities;
 use crate::shared::{INTAKE, Shared};
 use crate::socket::Socket;
 use crate::words;
+
+pub(crate) use sasl::random_nonce;
 
 /// Requests that one connection may have in the core.
 const MAX_IN_CORE: usize = 1024;
@@ -133,6 +137,8 @@ struct Connection {
     certificate_ids: Vec<Id>,
     /// Whether the database has not heard of the newest identities.
     ids_are_news: bool,
+    /// How far its authentication by SASL has come.
+    sasl: Exchange,
     /// An authentication has failed: what follows does not count.
     is_refused: bool,
     /// Bytes that are no whole frame yet.
@@ -171,6 +177,7 @@ impl Connection {
             ids: ids.collect(),
             certificate_ids,
             ids_are_news: false,
+            sasl: Exchange::default(),
             is_refused: false,
             partial: Vec::new(),
             requests: VecDeque::new(),
@@ -440,20 +447,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Without SASL configured every step is answered by nothing.
-    fn sasl(&self, xid: Xid, input: &mut Decoder<'_>) -> Result<(), Ending> {
-        match SaslRequest::decode(input) {
-            Ok(SaslRequest { token: Some(_) }) => {
-                self.reply_now(xid, ErrorCode::Ok, |out| {
-                    SaslResponse { token: None }.encode(out)
-                });
-                Ok(())
-            }
-            Ok(SaslRequest { token: None }) => Err(Ending::Client("sasl without a token".into())),
-            Err(error) => Err(Ending::Client(format!("bad sasl packet: {error}"))),
-        }
     }
 
     fn reply_now(&self, xid: Xid, error: ErrorCode, body: impl FnOnce(&mut Vec<u8>)) {

@@ -167,7 +167,10 @@ impl Small {
             None => self.passed += 1,
             Some(failure) => {
                 let first: Vec<&str> = failure.lines().take(4).collect();
-                println!("seed {seed} FAILED in the small world: {}", first.join(" | "));
+                println!(
+                    "seed {seed} FAILED in the small world: {}",
+                    first.join(" | ")
+                );
                 println!("  to replay it: make sim-seed SEED={seed} SMALL=yes");
                 self.failed += 1;
             }

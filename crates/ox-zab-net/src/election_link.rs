@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::socket;
+use crate::{QuorumAuth, socket};
 use peers::{Candidates, Peers};
 use votes::Inbox;
 
@@ -50,6 +50,8 @@ pub struct ElectionSettings {
     pub several_addresses: bool,
     /// `tcpKeepAlive`.
     pub keep_alive: bool,
+    /// SASL, where there is any.
+    pub sasl: Option<Arc<QuorumAuth>>,
     /// TLS, where there is any.
     pub tls: Option<Arc<QuorumTls>>,
 }

@@ -30,6 +30,8 @@ pub use event::{BoxError, CloseReason, LinkEvent, Port, SnapshotSink};
 pub use link::{Link, LinkId};
 pub use outbound::Source;
 
+use crate::QuorumAuth;
+
 use link::Shared;
 
 /// What the links of one mesh are told.
@@ -45,6 +47,8 @@ pub struct LinkSettings {
     pub connect_budget: Duration,
     /// `leaderConnectDelayDuringRetryMs`: between two attempts, once the first few have failed.
     pub connect_pause: Duration,
+    /// SASL, where there is any.
+    pub sasl: Option<Arc<QuorumAuth>>,
     /// TLS, where there is any.
     pub tls: Option<Arc<QuorumTls>>,
 }

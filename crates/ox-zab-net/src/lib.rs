@@ -10,6 +10,7 @@ mod election_link;
 mod golden;
 mod learner_link;
 mod lobby;
+mod quorum_auth;
 mod secure;
 mod socket;
 
@@ -18,6 +19,8 @@ pub use learner_link::{
     BoxError, CloseReason, LearnerListener, LearnerMesh, Link, LinkEvent, LinkId, LinkSettings,
     Port, ServesObservers, SnapshotSink, Source,
 };
+
+pub use quorum_auth::QuorumAuth;
 
 /// The parts without sockets, for whoever brings sockets of another kind, such as a simulation.
 pub mod parts {

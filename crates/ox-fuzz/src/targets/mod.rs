@@ -6,10 +6,12 @@ mod connect;
 mod election;
 mod epochs;
 mod image;
+mod jaas;
 mod jute;
 mod learner_packets;
 mod log;
 mod peer;
+mod sasl;
 mod snapshot;
 mod transactions;
 
@@ -29,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     image::TARGET,
     epochs::TARGET,
     config::TARGET,
+    sasl::TARGET,
+    jaas::TARGET,
 ];
 
 /// Strings and buffers are believed up to this length, in bytes.

@@ -7,7 +7,7 @@
 
 use super::problem::Origin;
 use super::reader::{Place, Reader, Setting};
-use super::tls;
+use super::{sasl, tls};
 
 /// What becomes of a key that nothing reads.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ enum Standing {
     Ensemble(&'static str),
     /// Names or groups a member; these lines are read all together.
     Members,
+    /// Names a super user; these lines are read all together.
+    SuperUsers,
     /// The feature is to come; the key has no effect so far.
     NotYet(&'static str),
     /// Tunes what does not exist here.
@@ -24,13 +26,11 @@ enum Standing {
     Guards(&'static str),
 }
 
-use Standing::{Ensemble, Guards, Meaningless, Members, NotYet};
+use Standing::{Ensemble, Guards, Meaningless, Members, NotYet, SuperUsers};
 
-const SASL: Standing = Guards("SASL is not supported yet");
 const PROVIDERS: Standing =
-    Guards("authentication providers beyond digest, ip and x509 are not supported yet");
-const QUORUM_AUTH: Standing = Guards("quorum authentication is not supported yet");
-const LOGIN: Standing = Guards("a JAAS login configuration is not supported yet");
+    Guards("authentication providers beyond digest, ip, sasl and x509 are not supported yet");
+const QUORUM_AUTH: Standing = Guards("no such setting of quorum authentication is known");
 const ADMIN: Standing = NotYet("the AdminServer is not served yet");
 const THROTTLE: Standing = NotYet("requests are not throttled by this yet");
 const CONNECTION_THROTTLE: Standing = NotYet("connections are not throttled by this yet");
@@ -41,7 +41,7 @@ const TEST_HOOK: Standing = Meaningless("test hook of the Java server");
 const WATCHERS: Standing = Meaningless("there is one way to keep watches here");
 const CACHES: Standing = Meaningless("there is no response cache here");
 const PATH_STATS: Standing = NotYet("path statistics are not kept yet");
-const KERBEROS: Standing = NotYet("there is no SASL yet");
+const KERBEROS: Standing = NotYet("there is no Kerberos yet");
 
 const THREADS_OF_LINKS: Standing = Ensemble("links between servers have no such threads here");
 const REACHABILITY: Standing = Ensemble("all addresses of a server are tried at once");
@@ -58,22 +58,14 @@ const FILE_INTS: &[(&str, Standing)] = &[
 ];
 
 /// Consumed by Java's parser, booleans.
-const FILE_BOOLEANS: &[(&str, Standing)] = &[
-    ("quorum.auth.enableSasl", QUORUM_AUTH),
-    ("quorum.auth.learnerRequireSasl", QUORUM_AUTH),
-    ("quorum.auth.serverRequireSasl", QUORUM_AUTH),
-    ("jvm.pause.monitor", PAUSES),
-];
+const FILE_BOOLEANS: &[(&str, Standing)] = &[("jvm.pause.monitor", PAUSES)];
 
 /// Everything else, in the file or as `-Dzookeeper.<name>`. A star stands for any ending.
 const OTHERS: &[(&str, Standing)] = &[
     ("ssl.*", Guards("no such setting of TLS is known")),
     ("authProvider.*", PROVIDERS),
-    ("sessionRequireClientSASLAuth", SASL),
-    ("java.security.auth.login.config", LOGIN),
-    ("superUser", SASL),
-    ("superUser.*", SASL),
-    ("SASLAuthenticationProvider.superPassword", SASL),
+    ("superUser", SuperUsers),
+    ("superUser.*", SuperUsers),
     (
         "X509AuthenticationProvider.*",
         Guards("no such setting of x509 authentication is known"),
@@ -83,9 +75,10 @@ const OTHERS: &[(&str, Standing)] = &[
         Guards("ensemble names are not checked yet"),
     ),
     ("quorum.auth.*", QUORUM_AUTH),
-    ("allowSaslFailedClients", KERBEROS),
-    ("letAnySaslUserDoX", KERBEROS),
-    ("sasl.serverconfig", KERBEROS),
+    (
+        "letAnySaslUserDoX",
+        Meaningless("nobody may do what only somebody else may"),
+    ),
     ("security.auth_to_local", KERBEROS),
     ("requireKerberosConfig", KERBEROS),
     ("kinit", KERBEROS),
@@ -203,7 +196,6 @@ const OTHERS: &[(&str, Standing)] = &[
 
 /// Read as `-D` without prefix only, like the flags components ask for.
 const FLAGS: &[(&str, Standing)] = &[
-    ("java.security.auth.login.config", LOGIN),
     ("leader.nodelay", NODELAY),
     ("follower.nodelay", NODELAY),
     ("leader.closeSocketAsync", THREADS_OF_LINKS),
@@ -354,12 +346,12 @@ fn as_flag(reader: &mut Reader, name: &str, setting: &Setting) {
 }
 
 fn say(reader: &mut Reader, origin: Origin, key: &str, value: &str, standing: Standing) {
-    if tls::is_provider(key, value) {
+    if tls::is_provider(key, value) || sasl::is_provider(key, value) {
         return;
     }
     let off = value.is_empty() || value.eq_ignore_ascii_case("false");
     match standing {
-        Members => {}
+        Members | SuperUsers => {}
         Ensemble(_) if !reader.in_ensemble => {}
         NotYet(_) | Guards(_) if off => {}
         NotYet(why) | Meaningless(why) | Ensemble(why) => {

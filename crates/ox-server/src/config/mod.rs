@@ -14,6 +14,7 @@ mod flags;
 mod keys;
 mod problem;
 mod reader;
+mod sasl;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use sections::{
     SessionSettings, SnapshotCompression, SnapshotSettings, TreeSettings,
 };
 
+pub use sasl::{QuorumSasl, SaslSettings};
 pub use tls::{ClientTls, QuorumTls, TlsSettings};
 
 use ensemble::ClientEndpoint;
@@ -69,6 +71,8 @@ pub struct Config {
     pub tree: TreeSettings,
     /// Who a client is, and whether it matters.
     pub auth: AuthSettings,
+    /// SASL, for clients and between servers.
+    pub sasl: SaslSettings,
     /// TLS, for clients and between servers.
     pub tls: TlsSettings,
     /// Quotas.
@@ -205,6 +209,7 @@ impl Config {
             snapshots: SnapshotSettings::read(reader),
             tree: TreeSettings::read(reader),
             auth: AuthSettings::read(reader),
+            sasl: SaslSettings::read(reader),
             tls: TlsSettings::read(reader),
             quotas: QuotaSettings::read(reader),
             containers: ContainerSettings::read(reader),

@@ -229,7 +229,8 @@ pub struct AuthSettings {
     pub super_digest: Option<String>,
     /// `skipACL`: on for the exact word `yes`; then no ACL is checked.
     pub skip_acl: bool,
-    /// `enforce.auth.schemes`, if `enforce.auth.enabled`: a connection needs one of these.
+    /// `enforce.auth.schemes`, if `enforce.auth.enabled`: a connection needs one of these. With
+    /// `sessionRequireClientSASLAuth` it is sasl alone.
     pub required_schemes: Vec<String>,
 }
 
@@ -243,6 +244,16 @@ impl std::fmt::Debug for AuthSettings {
             .field("required_schemes", &self.required_schemes)
             .finish()
     }
+}
+
+const SASL: &str = "sasl";
+
+/// Without it there is no scheme sasl, whoever may authenticate by it.
+const PROVIDER_LINE: &str =
+    "with authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+
+fn unavailable(scheme: &str) -> String {
+    format!("Authentication scheme {scheme} is not available.")
 }
 
 impl AuthSettings {
@@ -271,6 +282,19 @@ impl AuthSettings {
         let enabled = reader.property_boolean("enforce.auth.enabled", false);
         let written = reader.text("enforce.auth.schemes", Place::Property);
         let written = written.filter(|setting| !setting.value.is_empty());
+        let shortcut = "sessionRequireClientSASLAuth";
+        if reader.property_boolean(shortcut, false) {
+            if let Some(Setting { origin, .. }) = written {
+                let text = format!("no effect with {shortcut}=true, which asks for sasl alone");
+                reader.warn(origin, "enforce.auth.schemes", text);
+            }
+            if !super::sasl::has_scheme(reader) {
+                let origin = reader.origin(shortcut, Place::Property);
+                let reason = unavailable(SASL);
+                reader.problem(origin, shortcut, reason, PROVIDER_LINE);
+            }
+            return vec![SASL.to_owned()];
+        }
         let (Some(Setting { value, origin }), true) = (&written, enabled) else {
             if let Some(Setting { origin, .. }) = written {
                 let text = "no effect without enforce.auth.enabled=true";
@@ -293,15 +317,20 @@ impl AuthSettings {
             .map(|scheme| scheme.trim().to_owned())
             .collect();
         let x509_enabled = super::tls::has_x509(reader);
+        let sasl_enabled = super::sasl::has_scheme(reader);
         for scheme in &schemes {
             if scheme == "ip"
+                || (scheme == SASL && sasl_enabled)
                 || (scheme == "x509" && x509_enabled)
                 || (scheme == "digest" && digest_enabled)
             {
                 continue;
             }
-            let reason = format!("Authentication scheme {scheme} is not available.");
-            let allowed = "a comma list of digest, ip and, with TLS, x509";
+            let allowed = match scheme.as_str() {
+                SASL => PROVIDER_LINE,
+                _ => "a comma list of digest, ip, sasl and, with TLS, x509",
+            };
+            let reason = unavailable(scheme);
             reader.problem(origin.clone(), "enforce.auth.schemes", reason, allowed);
         }
         schemes

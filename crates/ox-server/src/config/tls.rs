@@ -169,7 +169,8 @@ pub(super) fn is_provider(key: &str, class: &str) -> bool {
     key.starts_with("authProvider.") && class == X509_PROVIDER
 }
 
-fn providers(reader: &Reader) -> impl Iterator<Item = &Setting> {
+/// All lines `authProvider.<any>`.
+pub(super) fn providers(reader: &Reader) -> impl Iterator<Item = &Setting> {
     let file = reader.file().iter();
     let in_file = file.filter(|(key, _)| key.starts_with("authProvider."));
     let flags = reader.flags().iter();

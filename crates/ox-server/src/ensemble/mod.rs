@@ -25,11 +25,12 @@ use ox_zab::{
 };
 use ox_zab_net::{
     ElectionMesh, ElectionSettings, Heard, LearnerListener, LearnerMesh, Link, LinkEvent,
-    LinkSettings, Members, Port, ServesObservers, Votes,
+    LinkSettings, Members, Port, QuorumAuth, ServesObservers, Votes,
 };
 use tokio::sync::mpsc;
 
-use crate::config::Ensemble;
+use crate::config::{Ensemble, QuorumSasl};
+use crate::connection::random_nonce;
 use crate::shared::Shared;
 use log_source::LogSource;
 use state::{StateSink, StateSource};
@@ -123,6 +124,7 @@ impl Member {
         let listener = LearnerListener::bind(&quorum).await;
         let listener = listener.map_err(PortError::Quorum)?;
         let settings = &ensemble.settings;
+        let sasl = shared.config.sasl.quorum.as_ref().map(quorum_auth);
         let (election, votes) = ElectionMesh::bind(
             ElectionSettings {
                 server: ensemble.id,
@@ -131,6 +133,7 @@ impl Member {
                 handshake_timeout: settings.election.handshake_timeout,
                 several_addresses: settings.several_addresses,
                 keep_alive: settings.election.tcp_keep_alive,
+                sasl: sasl.clone(),
                 tls: shared.quorum_tls.clone(),
             },
             &listen(ensemble, own, |address| address.election_port),
@@ -148,6 +151,7 @@ impl Member {
                 max_length: shared.store.max_record,
                 connect_budget: settings.learner.connect_limit.duration(),
                 connect_pause: settings.learner.connect_delay,
+                sasl: sasl.clone(),
                 tls: shared.quorum_tls.clone(),
             },
             events.clone(),
@@ -384,6 +388,16 @@ impl Member {
         self.learner.shutdown().await;
         self.election.shutdown().await;
     }
+}
+
+/// How servers authenticate to each other, for both meshes.
+fn quorum_auth(settings: &QuorumSasl) -> Arc<QuorumAuth> {
+    Arc::new(QuorumAuth {
+        acceptor: settings.acceptor.clone(),
+        required: settings.required,
+        initiator: settings.initiator.clone(),
+        nonce: random_nonce,
+    })
 }
 
 /// Where a port is opened: at the addresses of the own line, or at all.

@@ -7,12 +7,13 @@ use ox_replica::Input;
 use ox_store::ReceivedState;
 use ox_zab::LinkId;
 
+use super::server::Records;
 use super::{Event, Place, World, id};
 
 /// What is on its way.
 pub(super) enum Item {
     Packet(QuorumPacket),
-    State(Vec<u8>),
+    State(Vec<u8>, Records),
     End,
 }
 
@@ -152,7 +153,7 @@ impl World {
                 let input = ox_zab::Input::Received { link: name, packet };
                 self.input_in(place, life, Input::Peer(input));
             }
-            Item::State(bytes) => {
+            Item::State(bytes, records) => {
                 let zxid = it.snap;
                 let Some(process) = &self.servers[place].process else {
                     return;
@@ -162,7 +163,7 @@ impl World {
                 match fed.map(|(_, done)| done) {
                     Ok(true) => match state.finish(zxid) {
                         Ok(state) => {
-                            self.replaced(place, zxid);
+                            self.replaced(place, zxid, records);
                             let input = Input::State { link: name, state };
                             self.input_in(place, life, input);
                         }

@@ -302,7 +302,10 @@ impl World {
             if !self.committed.contains_key(&zxid) {
                 self.tell_story(|| {
                     let record = TxnRecord::decode(&payload, 1 << 20);
-                    format!("{place} applies {zxid}: {:?}", record.map(|record| record.txn))
+                    format!(
+                        "{place} applies {zxid}: {:?}",
+                        record.map(|record| record.txn)
+                    )
                 });
             }
             let known = self

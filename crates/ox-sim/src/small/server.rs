@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ox_proto::{PacketType, PeerState, QuorumPacket, Zxid};
+use ox_proto::{PacketType, QuorumPacket, Zxid};
 use ox_replica::{
     AuthSettings, Core, Database, Input, LocalSessions, Mode, Now, Output, ReaperSettings, Settings,
 };
@@ -26,6 +26,9 @@ use super::links::Item;
 use super::{Event, Place, TICK, World, id};
 use crate::disk::SimDisk;
 use crate::random::Random;
+
+/// Every record that a leader's state stands for.
+pub(super) type Records = BTreeMap<Zxid, Vec<u8>>;
 
 /// What the disk is asked for.
 pub(super) enum Task {
@@ -66,8 +69,8 @@ pub(super) struct Server {
     pub(super) entered: Option<u32>,
     cutting: Option<Zxid>,
     is_installing: bool,
-    /// Of what the state is that a leader has sent last.
-    received: Zxid,
+    /// Of what the state is that a leader has sent last, and what it stands for.
+    received: (Zxid, Records),
     /// Monotonic time minus that of the world, and wall time.
     skew: i64,
     snap_count: u32,
@@ -89,7 +92,7 @@ impl Server {
             entered: None,
             cutting: None,
             is_installing: false,
-            received: Zxid::ZERO,
+            received: (Zxid::ZERO, Records::new()),
             skew: random.between(0, 100_000),
             snap_count: *random.pick(&[6, 20, 60]),
             keep: *random.pick(&[1, 5, 500]),
@@ -121,7 +124,7 @@ enum Out {
     Establish(ClientId, i64, Vec<u8>),
     Release(ClientId),
     Peer(ox_zab::Output),
-    State(LinkId, Vec<u8>),
+    State(LinkId, Vec<u8>, Zxid),
     Mode(Option<Mode>, u32),
 }
 
@@ -207,7 +210,7 @@ impl World {
             image.finish().map_err(|e| text(&e))?;
         }
         let server = &self.servers[place];
-        if server.is_installing && base == server.received {
+        if server.is_installing && base == server.received.0 {
             // The state was installed, although nobody heard of it any more.
             self.installed(place, base);
         }
@@ -297,7 +300,12 @@ impl World {
 
     /// The process ends; with the power, or without.
     pub(super) fn crash(&mut self, place: Place, power: bool) {
-        self.tell_story(|| format!("{place} ends, {}", if power { "without power" } else { "killed" }));
+        self.tell_story(|| {
+            format!(
+                "{place} ends, {}",
+                if power { "without power" } else { "killed" }
+            )
+        });
         let server = &mut self.servers[place];
         server.life += 1;
         server.disk.next_process();
@@ -393,7 +401,7 @@ impl World {
                     mut image,
                 } => {
                     while image.goes_on() && image.append(database, 100, &mut begin) {}
-                    Out::State(link, begin)
+                    Out::State(link, begin, database.tree.last_zxid())
                 }
                 Output::Mode { mode, epoch } => Out::Mode(mode, epoch),
             });
@@ -451,7 +459,10 @@ impl World {
             Out::Release(client) => {
                 process.doors.remove(&client.0);
             }
-            Out::State(link, bytes) => self.send(place, link, Item::State(bytes)),
+            Out::State(link, bytes, last) => {
+                let records = self.servers[place].entries(Zxid::ZERO, last);
+                self.send(place, link, Item::State(bytes, records));
+            }
             Out::Mode(mode, epoch) => {
                 process.mode = mode;
                 self.tell_story(|| format!("{place} is {mode:?} in {epoch}"));
@@ -511,26 +522,16 @@ impl World {
 
     /// A disk holds a leader's state in the place of all it held.
     fn installed(&mut self, place: Place, last: Zxid) {
-        self.servers[place].installed = last;
-        self.servers[place].durable = self.stands_for(last);
+        let server = &mut self.servers[place];
+        let (sent, records) = std::mem::take(&mut server.received);
+        (server.installed, server.durable) = (last, records);
+        let text = || format!("{place} installs {last}, and was sent {sent}");
+        self.ensure((sent == last).then_some(()).ok_or_else(text));
     }
 
-    /// All that a state of `last` stands for: who has logged `last` has logged the same before it.
-    /// An epoch's beginning is in no log, but the newest leader sent it.
-    fn stands_for(&self, last: Zxid) -> BTreeMap<Zxid, Vec<u8>> {
-        let entries = |place: Place| self.servers[place].entries(Zxid::ZERO, last);
-        let sender = (0..self.servers.len()).max_by_key(|place| {
-            let entries = entries(*place);
-            let leads = self.state(*place) == Some(PeerState::Leading);
-            let accepted = self.servers[*place].accepted;
-            (entries.contains_key(&last), leads, accepted, entries.len())
-        });
-        sender.map_or_else(BTreeMap::new, entries)
-    }
-
-    /// The leader's state of `zxid` has taken the place of the database.
-    pub(super) fn replaced(&mut self, place: Place, zxid: Zxid) {
-        self.servers[place].received = zxid;
+    /// A leader's state of `zxid` has taken the place of the database.
+    pub(super) fn replaced(&mut self, place: Place, zxid: Zxid, records: Records) {
+        self.servers[place].received = (zxid, records);
         if let Some(process) = &mut self.servers[place].process {
             process.image = None;
         }

@@ -14,14 +14,19 @@ use tokio::time::{sleep, timeout};
 use super::peers::Verdict;
 use super::{Mesh, connection};
 use crate::lobby::Lobby;
-use crate::{secure, socket};
+use crate::{quorum_auth, secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and some
 /// kilobytes.
 const MAX_WAITING: usize = 256;
 
 /// A connection and who dialed it.
-type Arrival = (Stream, InitialMessage);
+struct Arrival {
+    stream: Stream,
+    message: InitialMessage,
+    /// What has been read of what follows.
+    early: Vec<u8>,
+}
 
 /// Accepts connections until the mesh ends.
 pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
@@ -39,35 +44,52 @@ pub(super) async fn run(mesh: Arc<Mesh>, listener: TcpListener) {
                     sleep(socket::ACCEPT_PAUSE).await;
                 }
             },
-            (stream, message) = lobby.introduced() => arrived(&mesh, stream, message),
+            arrival = lobby.introduced() => arrived(&mesh, arrival),
         }
     }
     lobby.close().await;
 }
 
-/// Waits for the initial message, and TLS before it, as long as a handshake may take.
+/// Waits for the initial message, for TLS before it and SASL behind it, each as long as a handshake may
+/// take.
 async fn introduction(mesh: Arc<Mesh>, stream: TcpStream, from: SocketAddr) -> Option<Arrival> {
-    let read = async {
+    let patience = mesh.settings.handshake_timeout;
+    let introduced = async {
         let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
         let message = connection::read_initial(&mut stream).await?;
         Ok::<_, io::Error>((stream, message))
     };
-    let error = match timeout(mesh.settings.handshake_timeout, read).await {
-        Ok(Ok(arrival)) => return Some(arrival),
-        Ok(Err(error)) => error,
-        Err(late) => late.into(),
+    let authenticated = async {
+        let (mut stream, message) = timeout(patience, introduced).await??;
+        // A server that only wanted to be dialed back has gone by now.
+        let sasl = mesh.settings.sasl.as_deref();
+        let early = quorum_auth::accepted(sasl, &mut stream, patience).await?;
+        Ok::<_, io::Error>(Arrival {
+            stream,
+            message,
+            early,
+        })
+    };
+    let error = match authenticated.await {
+        Ok(arrival) => return Some(arrival),
+        Err(error) => error,
     };
     tracing::warn!(%from, %error, "an election connection did not introduce itself");
     None
 }
 
-fn arrived(mesh: &Arc<Mesh>, stream: Stream, message: InitialMessage) {
+fn arrived(mesh: &Arc<Mesh>, arrival: Arrival) {
+    let Arrival {
+        stream,
+        message,
+        early,
+    } = arrival;
     let verdict = mesh.peers.lock().arrived(message);
     match verdict {
         Verdict::Keep(server) => {
             let registered = mesh.peers.lock().register(server, false);
             mesh.tasks
-                .spawn(connection::run(Arc::clone(mesh), stream, registered));
+                .spawn(connection::run(Arc::clone(mesh), stream, early, registered));
         }
         Verdict::DialBack(server, candidates) => {
             drop(stream);

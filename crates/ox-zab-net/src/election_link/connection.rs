@@ -3,7 +3,7 @@
 //! Invariant: a message is handed on whole, and takes memory as its bytes arrive, not as its length
 //! claims. Source: `QuorumCnxManager.SendWorker`, `RecvWorker`; quorum.md 2.3.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,11 +15,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::Mesh;
 use super::peers::Registered;
 
-/// Serves a connection until it breaks, is replaced, or the mesh ends. If the peer has ended it, the
+/// Serves a connection, `early` of which has been read, until it breaks, is replaced, or the mesh ends. If the peer has ended it, the
 /// receiver of votes hears of that, unless there is another by then.
-pub(super) async fn run(mesh: Arc<Mesh>, stream: Stream, registered: Registered) {
+pub(super) async fn run(mesh: Arc<Mesh>, stream: Stream, early: Vec<u8>, registered: Registered) {
     let (server, number) = (registered.server, registered.number);
     let (reader, writer) = stream.into_split();
+    let reader = Cursor::new(early).chain(reader);
     let ended = tokio::select! {
         () = mesh.stop.cancelled() => None,
         () = registered.replaced.cancelled() => None,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::peers::Candidates;
 use super::{Mesh, connection};
-use crate::{secure, socket};
+use crate::{QuorumAuth, quorum_auth, secure, socket};
 
 /// Dials a server, and serves the connection if it is the one to keep.
 pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candidates) {
@@ -26,7 +26,7 @@ pub(super) async fn run(mesh: Arc<Mesh>, server: ServerId, mut candidates: Candi
         match attempt {
             Ok(stream) if server < mesh.settings.server => {
                 let registered = mesh.peers.lock().register(server, true);
-                return connection::run(mesh, stream, registered).await;
+                return connection::run(mesh, stream, Vec::new(), registered).await;
             }
             // It knows now that it should dial, and where. This connection ends.
             Ok(_) => {
@@ -60,8 +60,13 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
         let connect = socket::connect_any(addresses);
         match timeout(mesh.settings.connect_timeout, connect).await {
             Ok(Ok(stream)) => {
-                let hosts = mesh.peers.lock().hosts(server, addresses);
-                return introduce(mesh, stream, &hosts).await;
+                let (hosts, is_member) = {
+                    let peers = mesh.peers.lock();
+                    (peers.hosts(server, addresses), peers.is_member(server))
+                };
+                // Who is in no configuration may not be believed either (Java does the same).
+                let sasl = mesh.settings.sasl.as_deref().filter(|_| is_member);
+                return introduce(mesh, stream, &hosts, sasl).await;
             }
             Ok(Err(error)) => failure = error,
             Err(late) => failure = late.into(),
@@ -72,8 +77,13 @@ async fn dial(mesh: &Mesh, server: ServerId, candidates: &Candidates) -> io::Res
 }
 
 /// Says who this server is, in one piece: Java takes what one read gives for the whole message. TLS
-/// comes before it.
-async fn introduce(mesh: &Mesh, stream: TcpStream, hosts: &[String]) -> io::Result<Stream> {
+/// comes before it, SASL behind it.
+async fn introduce(
+    mesh: &Mesh,
+    stream: TcpStream,
+    hosts: &[String],
+    sasl: Option<&QuorumAuth>,
+) -> io::Result<Stream> {
     socket::prepare(&stream, mesh.settings.keep_alive);
     let message = InitialMessage {
         server: mesh.settings.server,
@@ -84,6 +94,7 @@ async fn introduce(mesh: &Mesh, stream: TcpStream, hosts: &[String]) -> io::Resu
         let mut stream = secure::dialed(mesh.settings.tls.as_deref(), stream, hosts).await?;
         stream.write_all(&bytes).await?;
         stream.flush().await?;
+        quorum_auth::dialed(sasl, &mut stream).await?;
         Ok(stream)
     };
     timeout(mesh.settings.handshake_timeout, said).await?

@@ -144,6 +144,11 @@ impl Peers {
         candidates.into_iter().next().unwrap_or_default()
     }
 
+    /// Whether some configuration names a server.
+    pub fn is_member(&self, server: ServerId) -> bool {
+        self.members.contain(server)
+    }
+
     /// The hosts that a server is known by: those of the configurations, and only for a server that
     /// is in none those that it was dialed at. Where it says that it is proves nothing.
     pub fn hosts(&self, server: ServerId, dialed: &[Endpoint]) -> Vec<String> {

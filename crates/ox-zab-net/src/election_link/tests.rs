@@ -27,6 +27,7 @@ fn settings(server: ServerId) -> ElectionSettings {
         handshake_timeout: DEADLINE,
         several_addresses: false,
         keep_alive: true,
+        sasl: None,
         tls: None,
     }
 }

@@ -21,7 +21,7 @@ use super::inbound::Inbound;
 use super::link::{Link, Shared};
 use super::{Mesh, run};
 use crate::lobby::Lobby;
-use crate::{secure, socket};
+use crate::{quorum_auth, secure, socket};
 
 /// Connections of one port that have not introduced themselves. Each costs a socket and
 /// [`MAX_INTRODUCTION`] bytes.
@@ -130,7 +130,7 @@ pub(super) async fn run<E>(
     lobby.close().await;
 }
 
-/// Waits for the first packet, and TLS before it, as long as a peer may be silent.
+/// Waits for the first packet, for TLS and SASL before it, as long as a peer may be silent.
 async fn introduction<E>(
     mesh: Arc<Mesh<E>>,
     stream: TcpStream,
@@ -138,7 +138,10 @@ async fn introduction<E>(
 ) -> Option<Arrival> {
     let introduced = async {
         let mut stream = secure::accepted(mesh.settings.tls.as_deref(), stream).await?;
-        let read = read_introduction(&mut stream).await?;
+        let sasl = mesh.settings.sasl.as_deref();
+        let patience = mesh.settings.read_timeout;
+        let early = quorum_auth::accepted(sasl, &mut stream, patience).await?;
+        let read = read_introduction(&mut stream, early).await?;
         Ok::<_, io::Error>(Arrival { stream, from, read })
     };
     let error = match timeout(mesh.settings.read_timeout, introduced).await {
@@ -150,8 +153,9 @@ async fn introduction<E>(
     None
 }
 
-async fn read_introduction(stream: &mut Stream) -> io::Result<Vec<u8>> {
-    let mut read = Vec::with_capacity(MAX_INTRODUCTION);
+async fn read_introduction(stream: &mut Stream, early: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut read = early;
+    read.reserve(MAX_INTRODUCTION);
     loop {
         let room = MAX_INTRODUCTION - read.len();
         if (&mut *stream).take(room as u64).read_buf(&mut read).await? == 0 {

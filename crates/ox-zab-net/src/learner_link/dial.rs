@@ -20,7 +20,7 @@ use super::event::{CloseReason, LinkEvent, SnapshotSink};
 use super::inbound::Inbound;
 use super::link::Shared;
 use super::{LinkSettings, Mesh, run};
-use crate::{secure, socket};
+use crate::{quorum_auth, secure, socket};
 
 /// Attempts at each address at least, if there is time for them.
 const ATTEMPTS: usize = 5;
@@ -47,7 +47,11 @@ pub(super) async fn run<E>(
             Err(error) => return CloseReason::Unreachable(error),
         };
         socket::prepare(&stream, false);
-        let secured = secure::dialed(mesh.settings.tls.as_deref(), stream, &hosts);
+        let secured = async {
+            let mut stream = secure::dialed(mesh.settings.tls.as_deref(), stream, &hosts).await?;
+            quorum_auth::dialed(mesh.settings.sasl.as_deref(), &mut stream).await?;
+            Ok(stream)
+        };
         let stream = match timeout(mesh.settings.read_timeout, secured).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return CloseReason::Unreachable(error),

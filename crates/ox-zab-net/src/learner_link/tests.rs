@@ -24,6 +24,7 @@ fn settings() -> LinkSettings {
         max_length: MAX_LENGTH,
         connect_budget: 100 * DEADLINE,
         connect_pause: Duration::from_millis(1),
+        sasl: None,
         tls: None,
     }
 }

@@ -144,24 +144,9 @@ pub(crate) fn record(zxid: Zxid, session: i64, cxid: i32) -> (Box<TxnRecord>, By
 impl World {
     /// Members that have not begun.
     pub(crate) fn new(peers: impl IntoIterator<Item = (i64, Peer)>) -> Self {
-        let server = |(id, peer)| {
-            let server = Server {
-                peer,
-                role: None,
-                applied: Vec::new(),
-                snap: Zxid::ZERO,
-                synced: 0,
-                revalidated: Vec::new(),
-                requests: Vec::new(),
-                touched: Vec::new(),
-                elections: 0,
-                disk_hangs: false,
-            };
-            (ServerId(id), server)
-        };
-        Self {
+        let mut world = Self {
             now: 0,
-            servers: peers.into_iter().map(server).collect(),
+            servers: BTreeMap::new(),
             due: VecDeque::new(),
             later: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -170,7 +155,28 @@ impl World {
             cut: BTreeSet::new(),
             received: BTreeMap::new(),
             closed: BTreeSet::new(),
+        };
+        for (id, peer) in peers {
+            world.add(id, peer);
         }
+        world
+    }
+
+    /// One more member that has not begun.
+    pub(crate) fn add(&mut self, id: i64, peer: Peer) {
+        let server = Server {
+            peer,
+            role: None,
+            applied: Vec::new(),
+            snap: Zxid::ZERO,
+            synced: 0,
+            revalidated: Vec::new(),
+            requests: Vec::new(),
+            touched: Vec::new(),
+            elections: 0,
+            disk_hangs: false,
+        };
+        self.servers.insert(ServerId(id), server);
     }
 
     pub(crate) fn start(&mut self, server: i64) {

@@ -676,7 +676,7 @@ fn what_guards_the_links_is_refused_by_name() {
     for line in [
         "sslQuorum=true",
         "portUnification=true",
-        "quorum.auth.enableSasl=true",
+        "quorum.auth.other=true",
     ] {
         let (found, code) = three(1, line).refused();
         assert_eq!((found.len(), code), (1, 2), "{found:?}");
