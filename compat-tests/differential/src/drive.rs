@@ -53,6 +53,7 @@ pub fn run(script: &Script, target: &mut Target) -> io::Result<Transcript> {
         target,
         open: BTreeMap::new(),
         highest: base,
+        answered: base,
         step: 0,
         transcript: Transcript::default(),
     };
@@ -69,6 +70,8 @@ struct Run<'a> {
     open: BTreeMap<Label, Open>,
     /// The highest zxid that was told of.
     highest: i64,
+    /// The highest of an answer to a request of the script.
+    answered: i64,
     step: usize,
     transcript: Transcript,
 }
@@ -103,7 +106,7 @@ impl Run<'_> {
             }
             Step::Expire { of, server } => self.expire(*of, self.server(*server)),
             Step::Collect(count) => {
-                self.wait_for_more(0, *count)?;
+                self.wait_for(0, self.answered + count)?;
                 self.settle(0)
             }
         }
@@ -148,6 +151,7 @@ impl Run<'_> {
                 match open.connection.receive(PATIENCE) {
                     Incoming::Frame(frame) => {
                         let kind = self.kind(opcode, &frame);
+                        self.answered = self.answered.max(zxid(&frame).unwrap_or_default());
                         if opcode == op::CLOSE_SESSION
                             && kind != Kind::Event
                             && let Some(zxid) = zxid(&frame)
@@ -205,7 +209,7 @@ impl Run<'_> {
         });
         if taken && !refused {
             let before = self.target.rest()?;
-            self.wait_for_more(server, 1)?;
+            self.wait_for(server, self.highest + 1)?;
             let after = self.target.rest()?;
             self.transcript.endings.extend(before + 1..=after);
         }
@@ -213,8 +217,7 @@ impl Run<'_> {
     }
 
     /// Waits for transactions that nobody asks for.
-    fn wait_for_more(&mut self, server: usize, count: i64) -> io::Result<()> {
-        let wanted = self.highest + count;
+    fn wait_for(&mut self, server: usize, wanted: i64) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.target.applied(server)? < wanted {
             if deadline < Instant::now() {

@@ -9,7 +9,7 @@ use crate::deliberate::TABLE;
 use crate::draw;
 use crate::pair::Difference;
 use crate::script::Script;
-use crate::services::{Mode, Services};
+use crate::services::{Mode, Reaper, Services};
 use crate::shrink::shrink;
 
 /// How many differences are made short; each takes hundreds of runs.
@@ -30,42 +30,30 @@ pub struct Tally {
     pub took: Duration,
 }
 
-/// Runs seeds in a mode.
+/// Runs seeds in a mode, and for every twentieth one a script about what is collected.
 pub fn hunt(
     mode: Mode,
     seeds: impl IntoIterator<Item = u64>,
     verbose: bool,
 ) -> Result<Tally, Skip> {
     let begun = Instant::now();
-    let mut hunt = Hunt {
-        mode,
-        services: Services::start(mode)?,
-    };
+    let servers = mode.servers();
+    let seeds = Vec::from_iter(seeds);
     let mut tally = Tally::default();
-    for seed in seeds {
-        let script = draw::script(seed, mode.servers());
-        if verbose {
-            say(&script);
-        }
-        let Some(found) = hunt.run(&script) else {
-            tally.passed += 1;
-            continue;
-        };
-        tally.failed.push(seed);
-        say(format!("{mode}, seed {seed} differs:\n{found}"));
-        if let Some(found) = hunt.run(&Script::default()) {
-            say(format!("and so it does without a script:\n{found}"));
-        } else if tally.failed.len() <= SHRUNK {
-            let short = shrink(&script, |script| hunt.run(script).is_some());
-            match hunt.run(&short) {
-                Some(found) => say(format!("seed {seed} made short:\n{short}{found}")),
-                None => say(format!("seed {seed} does not differ always:\n{short}")),
-            }
-        }
+    let mut hunt = Hunt::start(mode, Reaper::Never)?;
+    for seed in &seeds {
+        hunt.seed(*seed, &draw::script(*seed, servers), verbose, &mut tally);
     }
+    hunt.services.check_members();
     // What is meant to differ is ours; the reference may be compared with itself.
     if Kind::under_test() == Kind::Oxkeeper {
         hunt.deliberate(&mut tally);
+    }
+    drop(hunt);
+    let mut hunt = Hunt::start(mode, Reaper::Soon)?;
+    for seed in seeds.iter().step_by(20) {
+        let script = draw::collecting(*seed, servers);
+        hunt.seed(*seed, &script, verbose, &mut tally);
     }
     tally.took = begun.elapsed();
     Ok(tally)
@@ -73,10 +61,42 @@ pub fn hunt(
 
 struct Hunt {
     mode: Mode,
+    reaper: Reaper,
     services: Services,
 }
 
 impl Hunt {
+    fn start(mode: Mode, reaper: Reaper) -> Result<Self, Skip> {
+        Ok(Self {
+            mode,
+            reaper,
+            services: Services::start(mode, reaper)?,
+        })
+    }
+
+    /// Runs the script of a seed, and makes it short if it shows a difference.
+    fn seed(&mut self, seed: u64, script: &Script, verbose: bool, tally: &mut Tally) {
+        let mode = self.mode;
+        if verbose {
+            say(script);
+        }
+        let Some(found) = self.run(script) else {
+            tally.passed += 1;
+            return;
+        };
+        tally.failed.push(seed);
+        say(format!("{mode}, seed {seed} differs:\n{found}"));
+        if let Some(found) = self.run(&Script::default()) {
+            say(format!("and so it does without a script:\n{found}"));
+        } else if tally.failed.len() <= SHRUNK {
+            let short = shrink(script, |script| self.run(script).is_some());
+            match self.run(&short) {
+                Some(found) => say(format!("seed {seed} made short:\n{short}{found}")),
+                None => say(format!("seed {seed} does not differ always:\n{short}")),
+            }
+        }
+    }
+
     /// What differs after a script, in words; both services are as fresh afterwards.
     fn run(&mut self, script: &Script) -> Option<String> {
         let found = match self.services.pair.run(script) {
@@ -119,7 +139,7 @@ impl Hunt {
     }
 
     fn restart(&mut self) {
-        match Services::start(self.mode) {
+        match Services::start(self.mode, self.reaper) {
             Ok(services) => self.services = services,
             Err(Skip(reason)) => panic!("what ran a moment ago does not start: {reason}"),
         }

@@ -92,14 +92,14 @@ impl<'a> Normal<'a> {
             let ending = ending(&seen.what).filter(|zxid| self.transcript.endings.contains(zxid));
             if unordered.map(|(_, zxid)| zxid) != ending {
                 if let Some((from, _)) = unordered {
-                    story[from..].sort();
+                    story[from..].sort_by(|a, b| a.1.cmp(&b.1));
                 }
                 unordered = ending.map(|zxid| (story.len(), zxid));
             }
             story.push((seen.step, self.line(&seen.what)));
         }
         if let Some((from, _)) = unordered {
-            story[from..].sort();
+            story[from..].sort_by(|a, b| a.1.cmp(&b.1));
         }
         story
     }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::time::Instant;
 
 use crate::deliberate::Deliberate;
 use crate::drive::{self, Transcript, What};
 use crate::normal::Normal;
 use crate::reader::Kind;
 use crate::script::Script;
-use crate::target::{Node, Target};
-use crate::words::{self, Words};
+use crate::target::{Node, PATIENCE, Target};
+use crate::words;
 
 /// The reference and what is tried.
 #[derive(Debug)]
@@ -37,14 +38,57 @@ pub struct Difference {
 impl Pair {
     /// Runs a script on both at once, and cleans up; what differs first, if anything.
     pub fn run(&mut self, script: &Script) -> io::Result<Option<Difference>> {
+        let (reference, tried) = self.on_both(|target| one(script, target))?;
+        let difference = match self.compare(&reference, &tried) {
+            Some(difference) => Some(difference),
+            None => self.words(&reference.transcript, &tried.transcript)?,
+        };
+        let (one, other) = (sessions(&reference), sessions(&tried));
+        self.on_both(|target| match target.is_reference {
+            true => target.clean(&one),
+            false => target.clean(&other),
+        })?;
+        Ok(difference)
+    }
+
+    /// Does something with both at once.
+    fn on_both<T: Send>(
+        &mut self,
+        run: impl Fn(&mut Target) -> io::Result<T> + Sync,
+    ) -> io::Result<(T, T)> {
         let (reference, tried) = std::thread::scope(|scope| {
-            let reference = scope.spawn(|| one(script, &mut self.reference));
-            let tried = one(script, &mut self.tried);
+            let reference = scope.spawn(|| run(&mut self.reference));
+            let tried = run(&mut self.tried);
             let reference = reference.join();
             (reference.expect("a thread that does not panic"), tried)
         });
-        let (reference, tried) = (named("the reference", reference)?, named("ours", tried)?);
-        Ok(self.compare(&reference, &tried))
+        Ok((named("the reference", reference)?, named("ours", tried)?))
+    }
+
+    /// What differs in the four-letter words. Either may notice a little later than the other that a
+    /// connection has gone, and its watches with it.
+    fn words(&self, reference: &Transcript, tried: &Transcript) -> io::Result<Option<Difference>> {
+        let deadline = Instant::now() + PATIENCE;
+        let servers = self.reference.members.iter().zip(&self.tried.members);
+        for (server, (one, other)) in servers.enumerate() {
+            loop {
+                let one = words::ask(one.address, &reference.given.sessions)?;
+                let other = words::ask(other.address, &tried.given.sessions)?;
+                match words::compare(&one, &other) {
+                    None => break,
+                    Some(_) if Instant::now() < deadline => {}
+                    Some((word, one, other)) => {
+                        return Ok(Some(Difference {
+                            step: None,
+                            place: format!("{word} on server {server}"),
+                            reference: (one, String::new()),
+                            tried: (other, String::new()),
+                        }));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Runs what is meant to differ; what the reference made of it, or how ours was not as the table
@@ -55,12 +99,12 @@ impl Pair {
         asked: bool,
     ) -> Result<String, String> {
         let script = deliberate.script();
-        let tried = one(&script, &mut self.tried).map_err(|error| error.to_string())?;
+        let tried = alone(&script, &mut self.tried).map_err(|error| error.to_string())?;
         deliberate.check(&tried.transcript)?;
         if !asked {
             return Ok("Java was not asked".to_owned());
         }
-        Ok(match one(&script, &mut self.reference) {
+        Ok(match alone(&script, &mut self.reference) {
             Ok(reference) => match self.compare(&reference, &tried) {
                 Some(_) => "Java differs".to_owned(),
                 None => "Java did the same this time".to_owned(),
@@ -79,7 +123,8 @@ impl Pair {
         for label in labels {
             let story = stories.get(&label).unwrap_or(&empty);
             let others = others.get(&label).unwrap_or(&empty);
-            let same = story.iter().zip(others).take_while(|(a, b)| a == b);
+            // In which step something comes that nobody has asked for is a matter of time.
+            let same = story.iter().zip(others).take_while(|(a, b)| a.1 == b.1);
             let index = same.count();
             if index == story.len().max(others.len()) {
                 continue;
@@ -101,9 +146,7 @@ impl Pair {
                 });
             }
         }
-        found
-            .or_else(|| trees(&mut one, reference, &mut other, tried))
-            .or_else(|| all_words(reference, tried))
+        found.or_else(|| trees(&mut one, reference, &mut other, tried))
     }
 }
 
@@ -112,8 +155,6 @@ struct Ran {
     transcript: Transcript,
     /// By server, all znodes with the bodies of their getData and getACL.
     trees: Vec<BTreeMap<Vec<u8>, Node>>,
-    /// By server, the four-letter words.
-    words: Vec<Words>,
 }
 
 fn one(script: &Script, target: &mut Target) -> io::Result<Ran> {
@@ -123,17 +164,20 @@ fn one(script: &Script, target: &mut Target) -> io::Result<Ran> {
     let trees = servers
         .map(|server| target.tree(server))
         .collect::<Result<_, _>>()?;
-    let asked = target.members.iter();
-    let words = asked
-        .map(|member| words::ask(member.address, &transcript.given.sessions))
-        .collect::<Result<_, _>>()?;
-    let sessions: BTreeSet<i64> = transcript.given.sessions.values().copied().collect();
-    target.clean(&Vec::from_iter(sessions))?;
-    Ok(Ran {
-        transcript,
-        trees,
-        words,
-    })
+    Ok(Ran { transcript, trees })
+}
+
+/// Runs a script on one service, and cleans up.
+fn alone(script: &Script, target: &mut Target) -> io::Result<Ran> {
+    let ran = one(script, target)?;
+    target.clean(&sessions(&ran))?;
+    Ok(ran)
+}
+
+/// All sessions that a script was given.
+fn sessions(ran: &Ran) -> Vec<i64> {
+    let sessions = ran.transcript.given.sessions.values();
+    Vec::from_iter(sessions.copied().collect::<BTreeSet<i64>>())
 }
 
 fn named<T>(name: &str, result: io::Result<T>) -> io::Result<T> {
@@ -176,20 +220,6 @@ fn trees(
         }
     }
     None
-}
-
-fn all_words(reference: &Ran, tried: &Ran) -> Option<Difference> {
-    let pairs = reference.words.iter().zip(&tried.words).enumerate();
-    let mut differences = pairs.filter_map(|(server, (one, other))| {
-        let (word, one, other) = words::compare(one, other)?;
-        Some(Difference {
-            step: None,
-            place: format!("{word} on server {server}"),
-            reference: (one, String::new()),
-            tried: (other, String::new()),
-        })
-    });
-    differences.next()
 }
 
 /// All that a connection has seen in a step, in hexadecimal, a line for each frame.

@@ -270,3 +270,24 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use compat_tests::wire::Fields;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_that_does_not_fit_is_one_token_and_what_follows_one_more() {
+        let header = Fields::new().int(1).long(7).int(0);
+        let whole = header.clone().string("/a").0;
+        let names = |frame: &[u8]| -> Vec<_> {
+            let tokens = tokens(Kind::Reply(op::CREATE), frame);
+            tokens.into_iter().map(|token| token.name).collect()
+        };
+        assert_eq!(names(&whole), ["xid", "zxid", "err", "path"]);
+        assert_eq!(names(&whole[..whole.len() - 1]), ["not to be read"]);
+        let more = [whole, vec![0]].concat();
+        assert_eq!(names(&more), ["xid", "zxid", "err", "path", "more"]);
+    }
+}

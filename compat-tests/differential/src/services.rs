@@ -39,6 +39,24 @@ impl fmt::Display for Mode {
     }
 }
 
+/// When the servers look for znodes to collect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaper {
+    /// Never: scripts may hold anything.
+    Never,
+    /// All the time: scripts wait for it.
+    Soon,
+}
+
+impl Reaper {
+    fn interval_ms(self) -> &'static str {
+        match self {
+            Self::Never => "86400000",
+            Self::Soon => "50",
+        }
+    }
+}
+
 /// Two services that run, and scripts run on.
 #[derive(Debug)]
 pub struct Services {
@@ -56,7 +74,7 @@ enum Running {
 
 /// Settings of all servers, as properties of a Java system: what every server must have to be asked
 /// everything, and limits that are reached soon.
-fn properties() -> [(&'static str, String); 7] {
+fn properties(reaper: Reaper) -> [(&'static str, String); 7] {
     [
         ("jute.maxbuffer", MAX_BUFFER.to_string()),
         ("zookeeper.extendedTypesEnabled", "true".to_owned()),
@@ -65,8 +83,10 @@ fn properties() -> [(&'static str, String); 7] {
             "zookeeper.DigestAuthenticationProvider.superDigest",
             "super:lK75jTNcA+U9vtVEw5vB51mj/w4=".to_owned(),
         ),
-        // Scripts say when containers are collected, and these say never.
-        ("znode.container.checkIntervalMs", "86400000".to_owned()),
+        (
+            "znode.container.checkIntervalMs",
+            reaper.interval_ms().to_owned(),
+        ),
         // Nothing here is to survive.
         ("zookeeper.forceSync", "no".to_owned()),
         ("zookeeper.preAllocSize", "4096".to_owned()),
@@ -84,25 +104,35 @@ const LINES: [(&str, &str); 5] = [
 
 impl Services {
     /// Starts both and waits until they serve.
-    pub fn start(mode: Mode) -> Result<Self, Skip> {
+    pub fn start(mode: Mode, reaper: Reaper) -> Result<Self, Skip> {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let start = |kind: Kind, name: &str| start(kind, &home.path().join(name), mode);
+        let start = |kind: Kind, name: &str| start(kind, &home.path().join(name), mode, reaper);
         let running = [
             start(Kind::REFERENCE, "reference")?,
             start(Kind::under_test(), "tried")?,
         ];
-        let target = |name, running: &Running| {
-            Target::open(name, &running.servers()).expect("a server that serves takes a session")
+        let target = |is_reference, running: &Running| {
+            Target::open(is_reference, &running.servers())
+                .expect("a server that serves takes a session")
         };
         let pair = Pair {
-            reference: target("Apache", &running[0]),
-            tried: target("ours", &running[1]),
+            reference: target(true, &running[0]),
+            tried: target(false, &running[1]),
         };
         Ok(Self {
             pair,
             running,
             _home: home,
         })
+    }
+
+    /// Panics unless the servers of each service have the same tree and digest.
+    pub fn check_members(&self) {
+        for running in &self.running {
+            if let Running::Three(ensemble) = running {
+                ensemble.check_same_state();
+            }
+        }
     }
 
     /// The ends of all logs, for who has to find out why a service does not answer.
@@ -120,14 +150,14 @@ impl Services {
 /// Lines of each log that are shown.
 const SHOWN: usize = 20;
 
-fn start(kind: Kind, home: &Path, mode: Mode) -> Result<Running, Skip> {
+fn start(kind: Kind, home: &Path, mode: Mode, reaper: Reaper) -> Result<Running, Skip> {
     Ok(match mode {
         Mode::Standalone => {
             let mut setup = Setup::new(kind, home);
             for (key, value) in LINES {
                 setup = setup.line(key, value);
             }
-            for (name, value) in properties() {
+            for (name, value) in properties(reaper) {
                 setup = setup.property(name, &value);
             }
             Running::Alone(quiet(kind, setup).start()?)
@@ -137,7 +167,7 @@ fn start(kind: Kind, home: &Path, mode: Mode) -> Result<Running, Skip> {
             for (key, value) in LINES {
                 plan = plan.line(key, value);
             }
-            for (name, value) in properties() {
+            for (name, value) in properties(reaper) {
                 plan = plan.property(name, &value);
             }
             if kind != Kind::Oxkeeper {

@@ -68,7 +68,7 @@ fn smaller(script: &Script) -> Vec<Script> {
 }
 
 /// Lists with one element fewer, then lists with one element smaller.
-fn smaller_lists<T: Clone>(list: &[T], smaller: fn(&T) -> Vec<T>) -> Vec<Vec<T>> {
+fn smaller_lists<T: Clone>(list: &[T], smaller: impl Fn(&T) -> Vec<T>) -> Vec<Vec<T>> {
     let mut all = Vec::new();
     for index in 0..list.len() {
         let mut without = list.to_vec();
@@ -110,11 +110,11 @@ fn smaller_requests(request: &Request) -> Vec<Request> {
     all
 }
 
-fn smaller_bodies(body: &Vec<Field>) -> Vec<Vec<Field>> {
+fn smaller_bodies(body: &[Field]) -> Vec<Vec<Field>> {
     let mut all = Vec::new();
     for (index, field) in body.iter().enumerate() {
         for part in smaller_parts(field) {
-            let mut body = body.clone();
+            let mut body = body.to_vec();
             body[index].part = part;
             all.push(body);
         }
@@ -131,7 +131,7 @@ fn smaller_parts(field: &Field) -> Vec<Part> {
         Part::Int(flags) if field.name == "flags" && *flags != 0 => vec![Part::Int(0)],
         Part::Int(version) if field.name == "version" && *version != -1 => vec![Part::Int(-1)],
         Part::Vector(records) => {
-            let smaller = smaller_lists(records, smaller_bodies);
+            let smaller = smaller_lists(records, |body| smaller_bodies(body));
             smaller.into_iter().map(Part::Vector).collect()
         }
         Part::Sequence(records) => {
@@ -139,11 +139,38 @@ fn smaller_parts(field: &Field) -> Vec<Part> {
             let Some((end, records)) = records.split_last() else {
                 return Vec::new();
             };
-            let smaller = smaller_lists(records, smaller_bodies).into_iter();
+            let smaller = smaller_lists(records, |body| smaller_bodies(body)).into_iter();
             smaller
                 .map(|records| Part::Sequence([records, vec![end.clone()]].concat()))
                 .collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw;
+    use compat_tests::wire::op;
+
+    fn has_delete(script: &Script) -> bool {
+        script.steps.iter().any(|step| {
+            let Step::Batch { requests, .. } = step else {
+                return false;
+            };
+            let mut opcodes = requests.iter().map(Request::opcode);
+            opcodes.any(|opcode| opcode == Some(op::DELETE))
+        })
+    }
+
+    #[test]
+    fn what_shows_a_difference_is_all_that_is_left() {
+        let script = (1..).map(|seed| draw::script(seed, 1)).find(has_delete);
+        let short = shrink(&script.expect("some seed has one"), has_delete);
+        let [Step::Batch { requests, .. }] = short.steps.as_slice() else {
+            panic!("more than one step:\n{short}");
+        };
+        assert_eq!(requests.len(), 1, "{short}");
     }
 }

@@ -25,8 +25,8 @@ pub const SYSTEM: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zookeep
 /// A service under test.
 #[derive(Debug)]
 pub struct Target {
-    /// For reports.
-    pub name: &'static str,
+    /// Whether it is what the other is compared with.
+    pub is_reference: bool,
     /// The leader first; scripts name them by their place here.
     pub members: Vec<Member>,
     /// What the system's znodes hold on a fresh server: data and acl, as on the wire.
@@ -54,7 +54,7 @@ pub struct Node {
 
 impl Target {
     /// Of servers that serve.
-    pub fn open(name: &'static str, servers: &[(u8, SocketAddr)]) -> io::Result<Self> {
+    pub fn open(is_reference: bool, servers: &[(u8, SocketAddr)]) -> io::Result<Self> {
         let mut members = Vec::new();
         for (sid, address) in servers {
             let mut own = Client::handshake(*address, 0, &[0; 16], OWN_TIMEOUT_MS)?;
@@ -67,7 +67,7 @@ impl Target {
             });
         }
         let mut target = Self {
-            name,
+            is_reference,
             members,
             fresh: BTreeMap::new(),
         };

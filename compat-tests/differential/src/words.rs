@@ -77,12 +77,11 @@ pub fn compare(reference: &Words, tried: &Words) -> Option<(&'static str, String
                 };
                 let lines = lines
                     .iter()
-                    .filter(|line| count(others, line) != count(lines, line));
+                    .filter(|line| count(others, line) != count(lines, line))
+                    .filter(|line| line.contains(' ') || word != "mntr");
                 Vec::from_iter(lines.map(String::as_str)).join(" | ")
             };
-            let names = |line: &&String| line.contains(' ') || word != "mntr";
-            let one: Vec<String> = one.iter().filter(names).cloned().collect();
-            return Some((word, only(&one, other), only(other, &one)));
+            return Some((word, only(one, other), only(other, one)));
         }
     }
     None
@@ -113,7 +112,6 @@ fn report(line: &str) -> String {
         return line.to_owned();
     }
     match line.split_once(": ") {
-        Some((name, value)) if name != "Zookeeper version" => format!("{name}: {}", masked(value)),
         Some((name, _)) => name.to_owned(),
         None => masked(line),
     }

@@ -120,7 +120,7 @@ fn report(shared: &Shared, standing: &Standing, mode: Mode) -> Report {
     let tree = &database.tree;
     Report {
         mode,
-        peer: peer(standing, mode),
+        peer: peer(shared, standing, mode),
         zxid: tree.last_zxid(),
         node_count: tree.node_count(),
         approximate_data_size: tree.approximate_data_size(),
@@ -139,7 +139,8 @@ fn report(shared: &Shared, standing: &Standing, mode: Mode) -> Report {
 }
 
 /// A server that serves reads only says nothing of its ensemble.
-fn peer(standing: &Standing, mode: Mode) -> Option<PeerReport> {
+fn peer(shared: &Shared, standing: &Standing, mode: Mode) -> Option<PeerReport> {
+    let ensemble = shared.config.ensemble.as_ref()?;
     let (members, _) = standing.members.as_ref()?;
     let state = standing.state.filter(|_| mode != Mode::ReadOnly)?;
     let learners = &standing.learners;

@@ -3,11 +3,13 @@
 //! Invariant: a script is decided by its seed and the number of servers. It holds nothing whose outcome
 //! the reference leaves to chance, and nothing that ends the reference for good.
 
+mod collecting;
 mod dice;
 mod endings;
 mod requests;
 mod values;
 
+pub use collecting::collecting;
 pub use requests::MAX_BUFFER;
 
 use compat_tests::wire::op;
@@ -320,5 +322,43 @@ impl Drawing {
         let client = &mut self.clients[on];
         client.next_xid += 1;
         client.next_xid - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_decides_its_script() {
+        for servers in [1, 3] {
+            assert_eq!(script(7, servers), script(7, servers));
+            assert_ne!(script(7, servers), script(8, servers));
+        }
+    }
+
+    /// The requests of many seeds.
+    fn all(servers: usize) -> Vec<Request> {
+        let scripts = (0..2000).map(|seed| script(seed, servers));
+        let steps = scripts.flat_map(|script| script.steps);
+        let requests = steps.flat_map(|step| match step {
+            Step::Batch { requests, .. } => requests,
+            Step::Connect(connect) => connect.behind,
+            Step::Drop(_) | Step::Expire { .. } | Step::Collect(_) => Vec::new(),
+        });
+        requests.collect()
+    }
+
+    #[test]
+    fn every_opcode_is_drawn_but_those_of_the_server() {
+        let drawn: std::collections::BTreeSet<i32> =
+            all(3).iter().filter_map(Request::opcode).collect();
+        let opcodes = [-11].into_iter().chain(1..=9).chain(11..=19).chain(21..=22);
+        for opcode in opcodes.chain(100..=107) {
+            assert!(drawn.contains(&opcode), "{opcode}");
+        }
+        for opcode in [op::CREATE_SESSION, op::DELETE_CONTAINER] {
+            assert!(!drawn.contains(&opcode), "{opcode}");
+        }
     }
 }
