@@ -7,12 +7,14 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use compat_tests::cache;
 use compat_tests::programs::{self, bounded, c_libraries, compile_java, java, source};
 use compat_tests::server::{Kind, Server, Setup};
 use compat_tests::suite::{self, Skip, say};
+use compat_tests::wire::Client;
 
 /// How long a client program may take.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
             ("java_shell_one_shot", java_shell_one_shot),
             ("c_client_api", c_client_api),
             ("c_shell", c_shell),
+            ("a_client_that_vanishes_behind_a_read", vanished),
         ],
     )
 }
@@ -340,5 +343,25 @@ fn c_shell() -> Result<(), Skip> {
             "{command}:\n{text}"
         );
     }
+    Ok(())
+}
+
+/// Its session ends after its timeout, and not after as much again: reads are told to the core when
+/// that next looks at sessions, and count from when they came.
+fn vanished() -> Result<(), Skip> {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let server = setup(home.path()).start()?;
+    let mut other = Client::attach(server.address(), 0, 30_000).expect("a session");
+    let mut client = Client::attach(server.address(), 0, 6000).expect("a session");
+    client.create("/vanished", b"", 1);
+    client.get("/vanished");
+    drop(client);
+    let begun = Instant::now();
+    while other.get("/vanished").is_some() {
+        let silent = begun.elapsed();
+        assert!(silent < Duration::from_secs(10), "there after {silent:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    other.close();
     Ok(())
 }
