@@ -102,10 +102,14 @@ impl CoreTask {
         mut incoming: Option<Incoming>,
     ) {
         let mut turn = Vec::with_capacity(TURN);
+        let tick = self.shared.config.sessions.tick;
+        // A session that nobody but readers have touched lives on from when the core hears of it.
+        let mut hear = Instant::now() + tick;
         let mut alarm = pin!(sleep_until(Instant::now().into()));
         let mut open = true;
         while open || self.has_to_finish() {
-            let due = self.shared.clock.at(self.core.poll_timeout()).into();
+            let timeout = self.shared.clock.at(self.core.poll_timeout());
+            let due = timeout.min(hear).into();
             if alarm.deadline() != due {
                 alarm.as_mut().reset(due);
             }
@@ -114,8 +118,12 @@ impl CoreTask {
                 // It is rarely due; the others may have something at all times.
                 () = &mut alarm => {
                     self.take_touches(&mut turn);
-                    let delivered = self.member.as_ref().is_none_or(Member::delivered);
-                    turn.push(Input::Timeout { delivered });
+                    let now = Instant::now();
+                    hear = now + tick;
+                    if timeout <= now {
+                        let delivered = self.member.as_ref().is_none_or(Member::delivered);
+                        turn.push(Input::Timeout { delivered });
+                    }
                 }
                 Some(report) = reports.recv() => {
                     self.accept_report(report, &mut turn);
