@@ -224,6 +224,7 @@ impl AuthSettings {
         match scheme {
             DIGEST => self.digest.is_some(),
             IP => true,
+            SASL => self.sasl,
             X509 => self.x509,
             _ => false,
         }
