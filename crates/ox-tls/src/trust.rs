@@ -3,8 +3,9 @@
 //! Java and the usual rules agree but for two kinds of certificates that old instructions make: one
 //! that is itself in the trust store, whatever it may sign, and one of version 1, which has no
 //! extensions. Both are taken here as Java takes them, with one difference: an expired one is not.
-//! Names of hosts are not looked at here. Source: `sun.security.validator.PKIXValidator`;
-//! decisions/0019.
+//! Invariant: only an authority speaks for others; a certificate in the store that is none, as one that
+//! a server or client has made for itself, stands for itself alone. Names of hosts are not looked at
+//! here. Source: `sun.security.validator.PKIXValidator` (`verifyTrustAnchor`); decisions/0019.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,9 +37,12 @@ enum Usage {
 /// The certificates that are trusted.
 #[derive(Debug)]
 pub(crate) struct Trust {
+    /// The authorities.
     roots: Arc<RootCertStore>,
+    /// All of them, each of which may show itself.
     certificates: BTreeSet<Vec<u8>>,
-    clients: Arc<dyn ClientCertVerifier>,
+    /// None without an authority.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     subjects: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
     client_auth: ClientAuth,
@@ -55,21 +59,32 @@ impl Trust {
         client_auth: ClientAuth,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, TrustError> {
-        let mut roots = RootCertStore::empty();
+        let (mut all, mut roots) = (RootCertStore::empty(), RootCertStore::empty());
         for certificate in &certificates {
             // A store may hold some that nobody can read; Java passes them over as well.
-            if let Err(error) = roots.add(certificate.clone()) {
+            if let Err(error) = all.add(certificate.clone()) {
                 tracing::warn!(%error, "a certificate in the trust store is of no use");
+            } else if is_authority(certificate) {
+                roots
+                    .add(certificate.clone())
+                    .map_err(|error| TrustError(error.to_string()))?;
             }
+        }
+        if all.is_empty() {
+            return Err(TrustError("it holds none that can be read".to_owned()));
         }
         let roots = Arc::new(roots);
         let algorithms = provider.signature_verification_algorithms;
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider);
-        let clients = clients
-            .build()
-            .map_err(|error| TrustError(error.to_string()))?;
+        let clients = match roots.is_empty() {
+            true => None,
+            false => {
+                let roots = Arc::clone(&roots);
+                let clients = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                Some(clients.map_err(|error| TrustError(error.to_string()))?)
+            }
+        };
         Ok(Self {
-            subjects: roots.subjects(),
+            subjects: all.subjects(),
             roots,
             certificates: certificates.iter().map(|c| c.to_vec()).collect(),
             clients,
@@ -96,7 +111,10 @@ impl Trust {
             };
         }
         match usage {
-            Usage::Client => self.clients.verify_client_cert(own, above, now).map(|_| ()),
+            Usage::Client => match &self.clients {
+                Some(clients) => clients.verify_client_cert(own, above, now).map(|_| ()),
+                None => Err(CertificateError::UnknownIssuer.into()),
+            },
             Usage::Server => verify_server_cert_signed_by_trust_anchor(
                 &ParsedCertificate::try_from(own)?,
                 &self.roots,
@@ -112,17 +130,30 @@ impl Trust {
     fn signed_by_trusted(&self, parsed: &X509Certificate<'_>, now: UnixTime) -> bool {
         self.certificates.iter().any(|issuer| {
             X509Certificate::from_der(issuer).is_ok_and(|(_, issuer)| {
-                let may_sign = match issuer.basic_constraints() {
-                    Ok(constraints) => constraints.is_none_or(|found| found.value.ca),
-                    Err(_) => false,
-                };
-                may_sign
+                may_sign(&issuer)
                     && issuer.subject().as_raw() == parsed.issuer().as_raw()
                     && check_time(&issuer, now).is_ok()
                     && parsed.verify_signature(Some(issuer.public_key())).is_ok()
             })
         })
     }
+}
+
+/// Whether others may be trusted for its sake.
+fn is_authority(certificate: &[u8]) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| may_sign(&parsed))
+}
+
+/// One without extensions cannot say that it is an authority, and is taken for one; any other has to
+/// say so, and that its key signs certificates if it says at all what its key does.
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    if certificate.version() != X509Version::V3 {
+        return true;
+    }
+    let constraints = certificate.basic_constraints().ok().flatten();
+    let usage = certificate.key_usage();
+    constraints.is_some_and(|found| found.value.ca)
+        && usage.is_ok_and(|found| found.is_none_or(|found| found.value.key_cert_sign()))
 }
 
 fn encoding() -> Error {

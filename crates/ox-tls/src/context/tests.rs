@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,15 +23,23 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::made(|_| {})
+    }
+
+    /// One that is changed before it signs itself.
+    fn made(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params
             .distinguished_name
             .push(DnType::CommonName, folder.path().display().to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
         let certificate = params.self_signed(&key).unwrap();
         fs::write(folder.path().join("trust.pem"), certificate.pem()).unwrap();
+        let itself = key.serialize_pem() + &certificate.pem();
+        fs::write(folder.path().join("itself.pem"), itself).unwrap();
         let issuer = Issuer::new(params, key);
         Self { folder, issuer }
     }
@@ -371,6 +380,35 @@ async fn a_certificate_that_is_itself_trusted_may_be_an_authority_but_not_expire
         meet(&expired, &["localhost"], &expired).await.0,
         "certificate expired",
     );
+}
+
+/// Whoever is trusted is not trusted for what else it signs, unless it is an authority.
+#[tokio::test]
+async fn a_trusted_certificate_that_is_no_authority_speaks_for_itself_alone() {
+    let no_authority: [fn(&mut CertificateParams); 3] = [
+        |params| params.is_ca = IsCa::NoCa,
+        |params| params.is_ca = IsCa::ExplicitNoCa,
+        |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature],
+    ];
+    for change in no_authority {
+        let pinned = Authority::made(change);
+        let itself = pinned.settings(pinned.path("itself.pem"));
+        let acceptor = quorum(itself.clone(), &["localhost"]);
+        let dialer = quorum(itself, &["localhost"]);
+        let (dialed, accepted) = meet(&dialer, &["localhost"], &acceptor).await;
+        dialed.unwrap();
+        accepted.unwrap();
+        let minted = pinned.settings(pinned.issue("minted.pem", |_| {}));
+        let minted = quorum(minted, &["localhost"]);
+        check_failed(
+            meet(&minted, &["localhost"], &acceptor).await.1,
+            "UnknownIssuer",
+        );
+        check_failed(
+            meet(&dialer, &["localhost"], &minted).await.0,
+            "UnknownIssuer",
+        );
+    }
 }
 
 #[tokio::test]
