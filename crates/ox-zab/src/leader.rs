@@ -595,10 +595,9 @@ impl Leader {
             self.handlers.release(cx, link, zxid);
             return;
         }
-        let (server, votes) = (self.handler(link).server, self.handler(link).votes);
-        if votes {
-            self.ready.add(server);
-        }
+        // By its id, as in Java: who observes now may be a voter of what is proposed.
+        let server = self.handler(link).server;
+        self.ready.add(server);
         self.establish(cx);
     }
 
@@ -790,7 +789,7 @@ impl Leader {
         let mut heard = self.quorums.tracker();
         heard.add(self.own);
         for handler in self.handlers.values() {
-            if handler.votes && handler.is_synchronized() && since <= handler.heard {
+            if handler.is_synchronized() && since <= handler.heard {
                 heard.add(handler.server);
             }
         }

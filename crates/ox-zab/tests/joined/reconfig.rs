@@ -1,5 +1,7 @@
 //! Members whose ensemble changes while they run.
 
+use std::sync::Arc;
+
 use ox_proto::{EnsembleConfig, MemberRole, PeerState, ServerId, Zxid};
 use ox_zab::Peer;
 
@@ -7,7 +9,10 @@ use super::world::{World, changeable, config, member};
 
 /// Servers 1 to `count`, each told of the same `voters`; whoever is none of them follows.
 fn world(voters: i64, count: i64) -> World {
-    let config = config(voters, 0);
+    world_of(config(voters, 0), count)
+}
+
+fn world_of(config: Arc<EnsembleConfig>, count: i64) -> World {
     let member = |id| (id, member(changeable(id), &config));
     let mut world = World::new((1..=count).map(member));
     for id in 1..=count {
@@ -133,4 +138,31 @@ fn a_reconfiguration_survives_its_leader() {
     world.run_until(60_000, |world| {
         world.leader().is_some() && version(world, 1) == zxid.0 && version(world, 2) == zxid.0
     });
+}
+
+/// Those who are to vote connect as observers still, and the next leader needs them for its quorum of
+/// the new configuration.
+#[test]
+fn observers_that_are_to_vote_count_for_the_leader_that_completes_it() {
+    let mut world = world_of(config(3, 2), 5);
+    all_serve(&mut world, &[1, 2, 3, 4, 5]);
+    world.hang_disk(1);
+    world.hang_disk(2);
+    let zxid = world.propose_reconfig(to(&[1, 2, 3, 4, 5], &[]));
+    let known = |peer: &Peer| peer.last_seen_config().version == zxid.0;
+    world.run_until(1_000, |world| {
+        known(&world.server(1).peer) && known(&world.server(2).peer)
+    });
+    let was = version(&mut world, 4);
+    assert!(was < zxid.0, "nothing is in force yet");
+    world.kill(3);
+    world.heal_disk(1);
+    world.heal_disk(2);
+    let survivors = [1, 2, 4, 5];
+    world.run_until(60_000, |world| {
+        let serves = |id: &i64| world.server(*id).role.is_some();
+        survivors.iter().all(serves) && survivors.iter().all(|id| version(world, *id) == zxid.0)
+    });
+    let next = world.propose(1, 1);
+    world.run_until(5_000, |world| world.server(5).applied.last() == Some(&next));
 }

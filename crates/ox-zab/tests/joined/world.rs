@@ -48,6 +48,8 @@ pub(crate) struct Server {
     pub(crate) elections: usize,
     /// Its disk does nothing more.
     disk_hangs: bool,
+    /// What it was asked for meanwhile.
+    left: Vec<DiskRequest>,
 }
 
 /// One end of a connection: whose, and its name there.
@@ -189,6 +191,7 @@ impl World {
             touched: Vec::new(),
             elections: 0,
             disk_hangs: false,
+            left: Vec::new(),
         };
         self.servers.insert(ServerId(id), server);
     }
@@ -224,6 +227,20 @@ impl World {
         let last = self.server(server).peer.history().last();
         self.input(ServerId(server), Input::Flushed(last));
         self.settle();
+    }
+
+    /// A disk that hung is well again.
+    pub(crate) fn heal_disk(&mut self, server: i64) {
+        let healed = self.server(server);
+        healed.disk_hangs = false;
+        let done: Vec<_> = std::mem::take(&mut healed.left)
+            .into_iter()
+            .map(|request| healed.done(request))
+            .collect();
+        for done in done {
+            self.input(ServerId(server), Input::Done(done));
+        }
+        self.flush(server);
     }
 
     /// Lets things happen until `goal` is reached, for so many milliseconds at most.
@@ -498,7 +515,7 @@ impl World {
                 let done = server.done(request);
                 self.due.push_back(reply(Input::Done(done)));
             }
-            Output::Disk(_) => {}
+            Output::Disk(request) => server.left.push(request),
             Output::Commit(zxid) => server.applied.push(zxid),
             Output::Apply { record } => {
                 let zxid = record.header.zxid;
