@@ -177,11 +177,10 @@ fn check(config: &EnsembleConfig, rules: ReconfigRules) -> Result<(), ReconfigEr
                 id.0
             )));
         }
-        if let Some(address) = member.addresses.iter().find(|it| !is_host(&it.host)) {
-            return Err(arguments(&format!(
-                "server.{}: {:?} is no host",
-                id.0, address.host
-            )));
+        let hosts = member.addresses.iter().map(|it| &it.host);
+        let mut hosts = hosts.chain(member.client.iter().map(|it| &it.host));
+        if let Some(host) = hosts.find(|host| !is_host(host)) {
+            return Err(arguments(&format!("server.{}: {host:?} is no host", id.0)));
         }
     }
     // Such a server could end Java's; none of ours has them either.
@@ -202,8 +201,13 @@ fn check(config: &EnsembleConfig, rules: ReconfigRules) -> Result<(), ReconfigEr
             "new configuration must include at least {least} followers"
         )));
     }
+    let text = config.to_string();
+    // What all members read must be what was judged here.
+    if EnsembleConfig::parse(&text).ok().as_ref() != Some(config) {
+        return Err(arguments("a configuration that would be read as another"));
+    }
     // With its version, which may be longer than the present one.
-    let length = config.to_string().len() + 2 * size_of::<i64>();
+    let length = text.len() + 2 * size_of::<i64>();
     if length > MAX_TEXT {
         return Err(arguments(&format!(
             "a configuration of {length} bytes, and votes tell {MAX_TEXT}"

@@ -53,6 +53,23 @@ fn check_request(request: &ReconfigRequest, rules: ReconfigRules, expected: Resu
     assert_eq!(ids, expected.map(str::to_owned));
 }
 
+/// A line that begins within a host would be read by every member, and judged by nobody.
+#[test]
+fn a_host_holds_nothing_but_a_host() {
+    for line in [
+        "server.4=d:1:2:observer;x\nbogus:5",
+        "server.4=d\nweight.9:1:2;3",
+        "server.4=d:1:2;x\u{12}:5",
+    ] {
+        check(line, "", JAVA, Err(-8));
+        check_members(
+            &format!("server.1=a:1:2;3,server.2=b:1:2;3,{line}"),
+            JAVA,
+            Err(-8),
+        );
+    }
+}
+
 #[test]
 fn servers_leave_and_join_in_that_order() {
     check("server.4=d:1:2;3", "2", JAVA, Ok("1 (3) 4"));
