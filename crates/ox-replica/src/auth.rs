@@ -160,7 +160,7 @@ impl AuthSettings {
 
     /// The identities of a client whose certificate, which is trusted, has this subject.
     pub fn certificate_ids(&self, subject: &str) -> Vec<Id> {
-        let is_super = self.x509_super_user.as_deref() == Some(subject);
+        let is_super = !subject.is_empty() && self.x509_super_user.as_deref() == Some(subject);
         let super_id = is_super.then(|| Id::new(SUPER, subject));
         let id = self.x509.then(|| Id::new(X509, subject));
         super_id
@@ -348,6 +348,12 @@ mod tests {
         let both = [Id::new("super", "CN=root"), Id::new("x509", "CN=root")];
         assert_eq!(ids(true, "CN=root"), both);
         assert_eq!(ids(false, "CN=root"), []);
+        let nameless = AuthSettings {
+            x509: true,
+            x509_super_user: Some(String::new()),
+            ..settings()
+        };
+        assert_eq!(nameless.certificate_ids(""), [Id::new("x509", "")]);
     }
 
     #[test]

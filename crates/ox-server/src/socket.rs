@@ -11,6 +11,9 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 
+/// How often one call takes in what has arrived, however little that holds.
+const ARRIVALS: usize = 8;
+
 /// Encrypted bytes that may wait for the client to take them.
 const UNSENT: usize = 64 << 10;
 
@@ -25,7 +28,11 @@ impl Socket {
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Plain(tcp) => tcp.readable().await,
-            Self::Tls(socket) if socket.has_more => Ok(()),
+            Self::Tls(socket) if socket.has_more => {
+                // Nothing of this waits, and others have their turn.
+                tokio::task::yield_now().await;
+                Ok(())
+            }
             Self::Tls(socket) => socket.tcp.readable().await,
         }
     }
@@ -154,21 +161,24 @@ impl TlsSocket {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
+        let (mut filled, mut arrivals) = (0, 0);
         let outcome = loop {
             match self.tls.reader().read(&mut buffer[filled..]) {
                 Ok(0) => break Ok(0), // The client will send no more, or the buffer is full.
                 Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && arrivals == ARRIVALS => {
+                    break Err(error);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => match self.arrive() {
                     // Without the client's word for it this is no end, but there is no more.
                     Ok(0) => break Err(ErrorKind::UnexpectedEof.into()),
-                    Ok(_) => {}
+                    Ok(_) => arrivals += 1,
                     Err(error) => break Err(error),
                 },
                 Err(error) => break Err(error),
             }
         };
-        self.has_more = self.is_broken || filled == buffer.len();
+        self.has_more = self.is_broken || filled == buffer.len() || arrivals == ARRIVALS;
         // Answers to what came along: a new key, an alert.
         self.flush()?;
         match outcome {

@@ -65,12 +65,18 @@ impl Connection {
                 "failed to SASL authenticate: {refusal}"
             )));
         }
-        tracing::warn!(%client, "Client failed to SASL authenticate: {refusal}");
+        // Who goes on behind the end may do so a hundred thousand times.
+        let is_first = *refusal != Refusal::OutOfTurn;
+        if is_first {
+            tracing::warn!(%client, "Client failed to SASL authenticate: {refusal}");
+        }
         let is_required = self.shared.auth.requires_sasl();
         if self.shared.config.sasl.allow_failed_clients && !is_required {
-            tracing::warn!(
-                %client, "Maintaining client connection despite SASL authentication failure."
-            );
+            if is_first {
+                tracing::warn!(
+                    %client, "Maintaining client connection despite SASL authentication failure."
+                );
+            }
             self.reply_sasl(xid, ErrorCode::Ok, None);
             return Ok(());
         }
